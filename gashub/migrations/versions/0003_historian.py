@@ -1,0 +1,13 @@
+"""Apply 0003_historian.sql."""
+
+from gashub.migrations import run_sql
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply the SQL file of the same name."""
+    run_sql(__file__)

@@ -1,0 +1,13 @@
+"""Apply 0004_alarms.sql."""
+
+from gashub.migrations import run_sql
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply the SQL file of the same name."""
+    run_sql(__file__)
