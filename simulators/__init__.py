@@ -1,0 +1,1 @@
+"""A town that does not exist: its network, weather, customers and field devices, with a truth to compare against."""
