@@ -100,7 +100,7 @@ CREATE TABLE point (
 
 -- Counts every change of the tables above, so that a service knows when to read them again.
 CREATE TABLE registry_version (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     version bigint NOT NULL
 );
 INSERT INTO registry_version (version) VALUES (1);

@@ -1,7 +1,7 @@
 -- Every business change, in order, without gaps; and how far each follower has come. Written only by gashub.journal.
 
 CREATE TABLE journal_counter (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     number bigint NOT NULL
 );
 INSERT INTO journal_counter (number) VALUES (0);
