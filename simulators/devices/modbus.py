@@ -16,7 +16,7 @@ import contextlib
 import struct
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, cast
 
 from gashub.clock import Clock
 from gashub.errors import Conflict, InvalidValue, NotFound
@@ -169,8 +169,8 @@ class _Connection(asyncio.Protocol):
         self._later: set[asyncio.TimerHandle] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports behave like asyncio's but do not descend from them.
+        self._transport = cast("asyncio.Transport", transport)
         self._line.attach(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

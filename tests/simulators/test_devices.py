@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
+import uvloop
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusIOException
 
@@ -241,3 +242,11 @@ async def test_a_value_the_device_does_not_have_is_refused() -> None:
             farm.set("a", volume=1.0)
         with pytest.raises(NotFound, match="nobody"):
             farm.port("nobody")
+
+
+def test_devices_answer_on_uvloop_too() -> None:
+    async def story() -> bytes:
+        async with DeviceFarm([FarmUnit(name="a", profile="rtu-regulator-a")]) as farm:
+            return await read(farm, "a", 3, 11, 1)
+
+    assert uvloop.run(story()) == b"\x00\x64"
