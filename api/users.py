@@ -1,0 +1,112 @@
+"""Who may log in, and as what. Every change is audited in its own transaction."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+import psycopg
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from gashub.errors import Conflict, InvalidValue, NotFound
+
+from . import passwords
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+class Role(StrEnum):
+    """What a person may do; each role may do all that stands before it."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    SUPERVISOR = "supervisor"
+    ADMINISTRATOR = "administrator"
+
+    @property
+    def rank(self) -> int:
+        """Higher may do more."""
+        return list(Role).index(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A person or program that may log in."""
+
+    name: str
+    role: Role
+    active: bool
+    must_change_password: bool
+
+
+def checked_role(text: str) -> Role:
+    """The role of that name. Raises InvalidValue that lists the roles there are."""
+    try:
+        return Role(text)
+    except ValueError:
+        raise InvalidValue(f"{text!r} is no role; choose from {', '.join(Role)}") from None
+
+
+def listed(connection: psycopg.Connection[Any]) -> list[User]:
+    """Everybody who may log in, by name."""
+    with connection.cursor(row_factory=class_row(User)) as cursor:
+        cursor.execute("SELECT name, role, active, must_change_password FROM app_user ORDER BY name")
+        return [
+            User(name=u.name, role=Role(u.role), active=u.active, must_change_password=u.must_change_password)
+            for u in cursor
+        ]
+
+
+def add(
+    connection: psycopg.Connection[Any],
+    *,
+    name: str,
+    role: str,
+    actor: str,
+    now: datetime,
+    must_change_password: bool = True,
+) -> str:
+    """Add a user in the caller's transaction and return the generated password.
+
+    Raises InvalidValue for a bad name or role, Conflict if the name is taken.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidValue(f"user name {name!r}: use 1-63 lower-case letters, digits, dots, underscores, hyphens")
+    password = passwords.generate()
+    cursor = connection.execute(
+        "INSERT INTO app_user (name, role, password_hash, must_change_password, created_at) "
+        "VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        (name, checked_role(role), passwords.hashed(password), must_change_password, now),
+    )
+    if cursor.rowcount == 0:
+        raise Conflict(f"adding user {name}", "the name is taken", ["another name"])
+    _audit(connection, actor=actor, action="user_added", subject=name, now=now, detail={"role": role})
+    return password
+
+
+def reset_password(connection: psycopg.Connection[Any], *, name: str, actor: str, now: datetime) -> str:
+    """Give a user a new password in the caller's transaction, end the sessions they have open, and return it."""
+    password = passwords.generate()
+    cursor = connection.execute(
+        "UPDATE app_user SET password_hash = %s, must_change_password = true WHERE name = %s",
+        (passwords.hashed(password), name),
+    )
+    if cursor.rowcount == 0:
+        raise NotFound("user", name)
+    connection.execute("DELETE FROM session WHERE user_name = %s", (name,))
+    _audit(connection, actor=actor, action="password_reset", subject=name, now=now, detail={})
+    return password
+
+
+def _audit(
+    connection: psycopg.Connection[Any], *, actor: str, action: str, subject: str, now: datetime, detail: dict[str, Any]
+) -> None:
+    connection.execute(
+        "INSERT INTO audit (at, actor, action, subject, result, address, detail) "
+        "VALUES (%s, %s, %s, %s, 'done', '', %s)",
+        (now, actor, action, subject, Jsonb(detail)),
+    )
