@@ -5,7 +5,8 @@
 Sessions, queued QoS 1 messages and retained messages are on disk and survive a kill -9 of the server. What it writes
 it flushes to the disk itself (fsync) every `SYNC_INTERVAL`: a power cut may take the last moments, which the gateways
 then send again, since nothing frees their spool but the historian's commit. The store is bounded
-(`store_limit_bytes`); a full one refuses, without acknowledgement, and gateways send again.
+(`store_limit_bytes`); when queued messages fill three quarters of it, the oldest make room for new ones
+(`jetstream.py` says why), and gateways send them again.
 
 Users and what they may do are in `_GRANTS`, in MQTT's own notation. A restricted user needs no grant on `$MQTT.>` or
 `$JS.>`: what sessions need there the server does in its own name. Two habits of this server to know: a subscription
@@ -22,9 +23,11 @@ import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import files
+from itertools import starmap
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from .jetstream import REQUESTS, bound_messages, native_address
 from .keeper import Program
 from .secrets import make_private_dir, read_or_create_secret, write_private
 from .server import HOST, EmbeddedServer
@@ -36,6 +39,8 @@ MAX_ACK_PENDING: Final = 2000
 """How many QoS 1 messages of a subscription may be unacknowledged: the window of a reader that acknowledges late."""
 MAX_PAYLOAD_BYTES: Final = 4 * 1024 * 1024
 SYNC_INTERVAL: Final = "2s"
+_MESSAGES_SHARE: Final = 0.75
+_KEEPER: Final = "keeper"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +108,10 @@ class EmbeddedBroker(EmbeddedServer):
     def _store(self) -> Path:
         return self.data_dir / "jetstream"
 
-    def _prepare(self) -> None:
+    def _prepare(self, lock: int) -> None:
         self._hand_over(make_private_dir(self._store))
+        for stale in self._store.glob("*.ports"):
+            stale.unlink()
 
     def _program(self) -> Program:
         write_private(self._configuration_file, json.dumps(self._configuration(), indent=1))
@@ -121,7 +128,7 @@ class EmbeddedBroker(EmbeddedServer):
         )
 
     def _configuration(self) -> dict[str, Any]:
-        """The server's configuration language takes JSON. The native listener cannot be off; nobody may log in."""
+        """The server's configuration language takes JSON. Its native listener cannot be off."""
         return {
             "server_name": "gashub",
             "listen": f"{HOST}:-1",
@@ -137,7 +144,8 @@ class EmbeddedBroker(EmbeddedServer):
                 "ack_wait": f"{ACK_WAIT_S}s",
                 "max_ack_pending": MAX_ACK_PENDING,
             },
-            "authorization": {"users": [self._user(name, grant) for name, grant in _GRANTS.items()]},
+            "ports_file_dir": str(self._store),
+            "authorization": {"users": [*starmap(self._user, _GRANTS.items()), self._keeper()]},
         }
 
     def _user(self, name: str, grant: Grant | None) -> dict[str, Any]:
@@ -153,11 +161,31 @@ class EmbeddedBroker(EmbeddedServer):
             }
         return user
 
+    def _keeper(self) -> dict[str, Any]:
+        """The only user of the native listener; it may do one thing."""
+        return {
+            "user": _KEEPER,
+            "password": read_or_create_secret(self.password_file(_KEEPER)),
+            "allowed_connection_types": ["STANDARD"],
+            "permissions": {"publish": {"allow": list(REQUESTS)}, "subscribe": {"allow": ["_INBOX.>"]}},
+        }
+
     def _finish(self) -> None:
-        """Streams are made by the server itself, with the first session."""
+        """The server has made its streams with the first session, which was ours to see whether it answers."""
+        address = native_address(self._store, self.pid or 0)
+        if address is None:
+            raise StartFailed(self.name, "it went away while it was being set up", "")
+        bound_messages(
+            address,
+            user=_KEEPER,
+            password=read_or_create_secret(self.password_file(_KEEPER)),
+            max_bytes=int(self._store_limit_bytes * _MESSAGES_SHARE),
+        )
 
     def _answers(self, pid: int) -> bool:
         """Only a session that is accepted proves that the store is recovered."""
+        if native_address(self._store, pid) is None:
+            return False
         packet = _connect_packet("hub", self.users["hub"])
         try:
             with socket.create_connection((HOST, self.port), timeout=2.0) as connection:

@@ -94,12 +94,12 @@ class EmbeddedPostgres(EmbeddedServer):
     def _password(self, user: str) -> str:
         return read_or_create_secret(self.data_dir / ("admin.secret" if user == ADMIN else "hub.secret"))
 
-    def _prepare(self) -> None:
+    def _prepare(self, lock: int) -> None:
         if not (self._pgdata / "PG_VERSION").exists():
-            self._initialise()
+            self._initialise(lock)
         self._check_version()
 
-    def _initialise(self) -> None:
+    def _initialise(self, lock: int) -> None:
         draft = self.data_dir / "pgdata.new"
         if draft.exists():
             shutil.rmtree(draft)
@@ -107,7 +107,7 @@ class EmbeddedPostgres(EmbeddedServer):
         write_private(password_file, self._password(ADMIN) + "\n")
         self._hand_over(password_file)
         try:
-            done = run_as(self._privilege, self._initdb(draft, password_file), self.data_dir)
+            done = run_as(self._privilege, self._initdb(draft, password_file), self.data_dir, inherit=[lock])
         finally:
             password_file.unlink()
         if done.returncode != 0:

@@ -75,8 +75,8 @@ class EmbeddedServer(ABC):
     # What each server says of itself.
 
     @abstractmethod
-    def _prepare(self) -> None:
-        """Bring the directory into the state the server starts from."""
+    def _prepare(self, lock: int) -> None:
+        """Bring the directory into the state the server starts from; what runs for that holds the lock, too."""
 
     @abstractmethod
     def _program(self) -> Program:
@@ -99,7 +99,7 @@ class EmbeddedServer(ABC):
         self._forget()
         with self._locked() as lock:
             self._check_reach()
-            self._prepare()
+            self._prepare(lock)
             self._start_on_some_port(lock)
         try:
             self._finish()

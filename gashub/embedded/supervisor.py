@@ -109,8 +109,9 @@ class Supervised:
 
     def start(self, *, inherit: Sequence[int] = ()) -> None:
         """Spawn keeper and program; returns at once. `inherit`: descriptors (a lock) the keeper holds for life."""
-        if self._keeper is not None:
+        if self.running:
             raise Conflict(f"starting {self.program.name}", "running", ["stop"])
+        self._join()
         self._ready, self._stopping, self._pid = False, False, None
         self._ended = self._last_exit = None
         self._spawn_keeper(tuple(inherit))
@@ -209,6 +210,9 @@ class Supervised:
             listener.join(5.0)
         self._close(process)
         self._keeper = self._listener = None
+        if process.returncode != 0 and self.program.owned_dir:
+            # A keeper that was killed could not see its server to the end; the kernel has told the server to stop.
+            keeper.end_processes_in(self.program.cwd, self.program.command[0], self.program.orphan_signal, 10.0)
 
     @staticmethod
     def _close(process: subprocess.Popen[bytes]) -> None:
@@ -231,7 +235,7 @@ class Supervised:
                 return
             with self._changed:
                 if self._stopping:
-                    break
+                    return
                 self._close(process)
                 self._spawn_keeper(inherit)
         self._handle(Event(name=self.program.name, kind=EventKind.GAVE_UP, reason="its keeper died too often"))
@@ -294,14 +298,18 @@ def privilege_here() -> str:
     return "namespace" if probe.returncode == 0 else "nobody"
 
 
-def run_as(privilege: str, command: Sequence[str], directory: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end without root's power, and return what it said."""
+def run_as(
+    privilege: str, command: Sequence[str], directory: Path, *, inherit: Sequence[int] = (), timeout_s: float = 300.0
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end without root's power, and return what it said; `inherit`: descriptors it holds."""
     return subprocess.run(
         [sys.executable, "-I", "-S", _KEEPER, "exec", privilege, str(directory), *command],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
+        pass_fds=tuple(inherit),
+        timeout=timeout_s,
     )
 
 
