@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -29,7 +29,7 @@ async def master(farm: DeviceFarm, name: str, timeout_s: float = 2.0) -> AsyncIt
         client.close()
 
 
-def words(registers: list[int]) -> bytes:
+def words(registers: Sequence[int]) -> bytes:
     return struct.pack(f">{len(registers)}H", *registers)
 
 
