@@ -1,11 +1,12 @@
-"""Servers for tests: real ones, started once per test process, with a clean place in them for each test.
+"""Servers for tests: real ones, started once per test process, with a clean place for each test.
 
-postgres_server     one embedded PostgreSQL per process (and so per xdist worker); without fsync, since a test's data
-may die with the machine database_dsn        a fresh migrated database per test, cloned from a template that is
-migrated once (0.1 s; by file copy, which without fsync beats the log) module_database_dsn the same, one per module,
-for tests that only read or that keep apart by themselves broker              one embedded MQTT broker per process;
-faults are for tests with a broker of their own zone                a zone id no other test has: the broker is shared,
-so a test keeps to `gas/v1/{zone}/...` and to client ids that contain it
+    postgres_server     an embedded PostgreSQL, without fsync: test data may die with the machine
+    database_dsn        a fresh migrated database per test, cloned from a template that is migrated once (0.1 s)
+    module_database_dsn the same, one per module, for tests that only read or keep apart by themselves
+    broker              an embedded MQTT broker; a test of faults starts one of its own
+    zone                a zone id no other test has
+
+The broker is shared: a test keeps to topics `gas/v1/{zone}/...` and to client ids that contain its zone.
 """
 
 from __future__ import annotations
