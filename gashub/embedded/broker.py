@@ -94,11 +94,15 @@ class EmbeddedBroker(EmbeddedServer):
     @property
     def users(self) -> dict[str, str]:
         """Password of each user."""
-        return {user: read_or_create_secret(self.password_file(user)) for user in _GRANTS}
+        return {user: self._password(user) for user in _GRANTS}
 
     def password_file(self, user: str) -> Path:
-        """Where the password of a user lies."""
+        """The file with the password of a user; made if there is none yet."""
+        self._password(user)
         return self._secrets_dir / f"broker-{user}"
+
+    def _password(self, user: str) -> str:
+        return read_or_create_secret(self._secrets_dir / f"broker-{user}")
 
     @property
     def _configuration_file(self) -> Path:
@@ -151,7 +155,7 @@ class EmbeddedBroker(EmbeddedServer):
     def _user(self, name: str, grant: Grant | None) -> dict[str, Any]:
         user: dict[str, Any] = {
             "user": name,
-            "password": read_or_create_secret(self.password_file(name)),
+            "password": self._password(name),
             "allowed_connection_types": ["MQTT"],
         }
         if grant is not None:
@@ -165,7 +169,7 @@ class EmbeddedBroker(EmbeddedServer):
         """The only user of the native listener; it may do one thing."""
         return {
             "user": _KEEPER,
-            "password": read_or_create_secret(self.password_file(_KEEPER)),
+            "password": self._password(_KEEPER),
             "allowed_connection_types": ["STANDARD"],
             "permissions": {"publish": {"allow": list(REQUESTS)}, "subscribe": {"allow": ["_INBOX.>"]}},
         }
@@ -178,7 +182,7 @@ class EmbeddedBroker(EmbeddedServer):
         bound_messages(
             address,
             user=_KEEPER,
-            password=read_or_create_secret(self.password_file(_KEEPER)),
+            password=self._password(_KEEPER),
             max_bytes=int(self._store_limit_bytes * _MESSAGES_SHARE),
         )
 
