@@ -1,0 +1,1 @@
+"""From an incident to a repair ticket and an interruption notice, each exactly once."""

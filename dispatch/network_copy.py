@@ -1,0 +1,34 @@
+"""The network as dispatch last read it, read again when the registry's version has moved."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+
+from gashub import plant
+from gashub.network.model import Network
+
+
+class NetworkCopy:
+    """Keeps one network in memory; `dsn` is where it is read from."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._read_last: tuple[int, Network] | None = None
+
+    async def current(self, connection: AsyncConnection[Any]) -> Network:
+        """The network of the database's present registry version."""
+        cursor = await connection.execute("SELECT version FROM registry_version")
+        row = await cursor.fetchone()
+        assert row is not None
+        if self._read_last is None or row[0] != self._read_last[0]:
+            self._read_last = await asyncio.to_thread(self._read)
+        return self._read_last[1]
+
+    def _read(self) -> tuple[int, Network]:
+        with psycopg.connect(self._dsn, connect_timeout=5, application_name="gashub-dispatch-network") as connection:
+            # The version first: what changes meanwhile is then read again.
+            return plant.registry_version(connection), plant.load_network(connection)
