@@ -1,7 +1,7 @@
 """Scenarios: what goes wrong in the town, when and where, and what the hub ought to make of it.
 
 A scenario is a TOML file. Elements are named outright (`element = { pipe = "p12" }`) or picked by a rule that any town
-can answer (`pick = "largest_main:east"`), so that the shipped scenarios run in every town. `load` reports every
+can answer (`pick = "largest_main:east"`), so that the shipped scenarios run in every town. `find` reports every
 mistake of a file at once; `resolve` turns picks into elements of one town.
 
     Scenario ── resolve(places) ──► Schedule ── due(elapsed) ──► Happening … ──► truth
@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from gashub.config import problems_of, read_toml
 from gashub.errors import ConfigurationError, InvalidValue, NotFound, Problem
-from gashub.network.model import Network
-from gashub.registry import Registry, Role
+
+from .places import PICKS, Place, PlaceKind, Places
 
 CALM: Final = "calm"
 _MAX_EVENTS: Final = 1_000
@@ -45,18 +45,6 @@ class EventKind(StrEnum):
     HEAL = "heal"
 
 
-class PlaceKind(StrEnum):
-    """What kind of thing an event happens to."""
-
-    PIPE = "pipe"
-    JUNCTION = "junction"
-    SERVICE_POINT = "service_point"
-    REGULATOR = "regulator"
-    VALVE = "valve"
-    DEVICE = "device"
-    POINT = "point"
-
-
 _GAS: Final = frozenset({PlaceKind.PIPE, PlaceKind.JUNCTION, PlaceKind.SERVICE_POINT})
 _DEVICE: Final = frozenset({PlaceKind.DEVICE})
 _WHERE: Final[dict[EventKind, frozenset[PlaceKind]]] = {
@@ -73,14 +61,6 @@ _WHERE: Final[dict[EventKind, frozenset[PlaceKind]]] = {
     EventKind.SENSOR_STUCK: frozenset({PlaceKind.POINT}),
     EventKind.HEAL: frozenset(),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """One thing of the town: an element of the network, a device, or a point by its tag."""
-
-    kind: PlaceKind
-    id: str
 
 
 class _Strict(BaseModel):
@@ -129,6 +109,13 @@ class Event(_Strict):
         return Place(kind=kind, id=key)
 
 
+def _check_pick(text: str, allowed: frozenset[PlaceKind]) -> None:
+    rule, _, zone = text.partition(":")
+    usable = sorted(name for name, kind in PICKS.items() if kind in allowed)
+    if rule not in usable or not zone:
+        raise ValueError(f"pick is <rule>:<zone> with a rule of: {', '.join(usable)}")
+
+
 class Expectation(_Strict):
     """What the hub ought to do: raise `rule` within `within_s` hub seconds, open a ticket, issue a notice or not."""
 
@@ -170,8 +157,13 @@ class Scenario(_Strict):
             raise ValueError(f"these events lie after duration_s: {', '.join(late)}")
         return self
 
+    @property
+    def onset_s(self) -> float:
+        """When the first thing happens; the whole duration if nothing does."""
+        return self.event[0].at_s if self.event else self.duration_s
 
-def load(source: str | Path) -> Scenario:
+
+def find(source: str | Path) -> Scenario:
     """A scenario by the name it ships under, or from a file. Raises ConfigurationError with every mistake."""
     path = Path(source)
     if path.suffix != ".toml":
@@ -208,138 +200,6 @@ def _shipped() -> Path:
     return Path(str(resources.files(__package__))) / "scenarios"
 
 
-# ── picking places ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-_PICKS: Final[dict[str, PlaceKind]] = {
-    "largest_main": PlaceKind.PIPE,
-    "central_main": PlaceKind.PIPE,
-    "regulator": PlaceKind.REGULATOR,
-    "sectional_valve": PlaceKind.VALVE,
-    "pressure_logger": PlaceKind.DEVICE,
-    "station_rtu": PlaceKind.DEVICE,
-    "largest_meter": PlaceKind.DEVICE,
-    "inlet_meter": PlaceKind.DEVICE,
-    "network_pressure": PlaceKind.POINT,
-    "outlet_pressure": PlaceKind.POINT,
-}
-
-
-def _check_pick(text: str, allowed: Iterable[PlaceKind]) -> None:
-    rule, _, zone = text.partition(":")
-    usable = sorted(name for name, kind in _PICKS.items() if kind in set(allowed))
-    if rule not in usable or not zone:
-        raise ValueError(f"pick is <rule>:<zone> with a rule of: {', '.join(usable)}")
-
-
-class Places:
-    """Where things stand in one town: checks named places and answers picks."""
-
-    def __init__(self, network: Network, registry: Registry) -> None:
-        self._network = network
-        self._registry = registry
-        self._zone: dict[Place, str] = _zones(network, registry)
-
-    def zone(self, place: Place) -> str:
-        """The zone a place lies in. Raises NotFound."""
-        try:
-            return self._zone[place]
-        except KeyError:
-            raise NotFound(place.kind.value, place.id) from None
-
-    def of(self, event: Event) -> Place | None:
-        """Where an event happens in this town; None for heal. Raises NotFound."""
-        if event.pick is not None:
-            rule, _, zone = event.pick.partition(":")
-            return self.pick(rule, zone)
-        if event.place is not None:
-            self.zone(event.place)
-        return event.place
-
-    def pick(self, rule: str, zone: str) -> Place:
-        """The one place of that zone that the rule names. Raises NotFound, InvalidValue."""
-        candidates = self._candidates(rule, zone)
-        if not candidates:
-            raise NotFound(rule, zone)
-        _, key = max(candidates)
-        return Place(kind=_PICKS[rule], id=key)
-
-    def _candidates(self, rule: str, zone: str) -> list[tuple[float, str]]:
-        """Ids with a weight; the heaviest is picked."""
-        match rule:
-            case "largest_main":
-                return [(p.inner_diameter_mm * 1e6 + p.length_m, p.id) for p in self._network.pipes if p.zone == zone]
-            case "central_main":
-                return self._central_mains(zone)
-            case "regulator":
-                return [(r.capacity_m3h_std, r.id) for r in self._network.regulators if r.zone == zone]
-            case "sectional_valve":
-                return [(v.inner_diameter_mm, v.id) for v in self._network.valves if v.zone == zone and v.normally_open]
-            case "largest_meter":
-                return self._meters(zone)
-            case "pressure_logger" | "station_rtu" | "inlet_meter":
-                return [(0.0, tag.partition("/")[0]) for tag in self._tags(_PICK_ROLE[rule], zone)]
-            case "network_pressure" | "outlet_pressure":
-                return [(0.0, tag) for tag in self._tags(_PICK_ROLE[rule], zone)]
-        raise InvalidValue(f"no rule {rule!r} to pick by")
-
-    def _central_mains(self, zone: str) -> list[tuple[float, str]]:
-        """Mains of at least the zone's median bore, the nearest to its middle heaviest."""
-        pipes = [p for p in self._network.pipes if p.zone == zone]
-        if not pipes:
-            return []
-        bores = sorted(p.inner_diameter_mm for p in pipes)
-        at = {j.id: (j.x_m, j.y_m) for j in self._network.junctions}
-        x = sum(at[p.from_junction][0] for p in pipes) / len(pipes)
-        y = sum(at[p.from_junction][1] for p in pipes) / len(pipes)
-        return [
-            (-((at[p.from_junction][0] - x) ** 2) - (at[p.from_junction][1] - y) ** 2, p.id)
-            for p in pipes
-            if p.inner_diameter_mm >= bores[len(bores) // 2]
-        ]
-
-    def _meters(self, zone: str) -> list[tuple[float, str]]:
-        annual = {p.id: p.annual_m3_std for p in self._network.service_points if p.zone == zone}
-        return [(annual[d.service_point], d.id) for d in self._registry.devices if d.service_point in annual]
-
-    def _tags(self, role: Role, zone: str) -> list[str]:
-        return [
-            p.tag
-            for p in self._registry.points
-            if p.role is role and self._zone.get(Place(kind=PlaceKind.POINT, id=p.tag)) == zone
-        ]
-
-
-_PICK_ROLE: Final = {
-    "pressure_logger": Role.NETWORK_PRESSURE,
-    "station_rtu": Role.SLAM_SHUT,
-    "inlet_meter": Role.ZONE_INLET_FLOW,
-    "network_pressure": Role.NETWORK_PRESSURE,
-    "outlet_pressure": Role.STATION_OUTLET_PRESSURE,
-}
-
-
-def _zones(network: Network, registry: Registry) -> dict[Place, str]:
-    found: dict[Place, str] = {}
-    for kind, nouns in (
-        (PlaceKind.PIPE, network.pipes),
-        (PlaceKind.JUNCTION, network.junctions),
-        (PlaceKind.SERVICE_POINT, network.service_points),
-        (PlaceKind.REGULATOR, network.regulators),
-        (PlaceKind.VALVE, network.valves),
-    ):
-        found |= {Place(kind=kind, id=noun.id): noun.zone for noun in nouns}  # type: ignore[attr-defined]
-    station = {s.id: s.zone for s in registry.stations}
-    found |= {Place(kind=PlaceKind.DEVICE, id=d.id): station[d.station] for d in registry.devices}
-    for point in registry.points:
-        device = Place(kind=PlaceKind.DEVICE, id=point.tag.partition("/")[0])
-        if device in found:
-            found[Place(kind=PlaceKind.POINT, id=point.tag)] = found[device]
-    return found
-
-
-# ── time and truth ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
     """An event with its place in this town, due `at_s` hub seconds after the simulation's start."""
@@ -347,6 +207,17 @@ class Planned:
     at_s: float
     event: Event
     place: Place | None
+    zone: str = ""
+
+
+def plan(event: Event, places: Places, *, at_s: float | None = None) -> Planned:
+    """An event with its place in this town, at its own time or at `at_s`. Raises NotFound."""
+    place = event.place
+    if event.pick is not None:
+        rule, _, zone = event.pick.partition(":")
+        place = places.pick(rule, zone)
+    due_s = event.at_s if at_s is None else at_s
+    return Planned(at_s=due_s, event=event, place=place, zone="" if place is None else places.zone(place))
 
 
 def resolve(scenario: Scenario, places: Places) -> list[Planned]:
@@ -354,7 +225,7 @@ def resolve(scenario: Scenario, places: Places) -> list[Planned]:
     planned, problems = [], []
     for number, event in enumerate(scenario.event):
         try:
-            planned.append(Planned(at_s=event.at_s, event=event, place=places.of(event)))
+            planned.append(plan(event, places))
         except NotFound as error:
             problems.append(Problem(where=f"event.{number}", what=str(error)))
     if problems:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gashub.clock import Clock
 
-from ..town import SimulatedDevice
+from ..equipment import SimulatedDevice
 from .instruments import DeviceClock, Instruments, device_clock
 from .maps import RegisterMap, pressure_logger, register_map, resolution_meter
 from .modbus import Fault, Line, Unit, find
@@ -71,6 +71,14 @@ class Fleet:
         unit.fault = fault
         unit.late_s = late_s
         await self._line_of[device].settle()
+
+    async def heal(self) -> None:
+        """Every device answers and measures again."""
+        for unit in self._units.values():
+            unit.fault = Fault.NONE
+        self.instruments.release_all()
+        for line in self._lines.values():
+            await line.settle()
 
     def stick(self, device: str, slot: str) -> None:
         """That instrument goes on showing what it shows now. Raises NotFound."""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from gashub.errors import NotFound
 
-from ..town import SimulatedDevice
+from ..equipment import SimulatedDevice
 
 F64 = NDArray[np.float64]
 
@@ -48,10 +48,10 @@ class Grade:
 EXACT: Final = Grade()
 GRADES: Final[Mapping[str, Grade]] = {
     "inlet_pressure": Grade(gain=5e-4, offset=0.2, drift_per_day=0.002, noise=0.1, quantum=0.05, floored=True),
-    "outlet_pressure": Grade(gain=5e-4, offset=0.005, drift_per_day=5e-5, noise=0.003, quantum=0.001, floored=True),
+    "outlet_pressure": Grade(gain=5e-4, offset=0.05, drift_per_day=2e-4, noise=0.02, quantum=0.01, floored=True),
     "filter_differential": Grade(offset=0.02, noise=0.01, quantum=0.01, floored=True),
-    "pressure": Grade(gain=5e-4, offset=0.02, drift_per_day=1e-4, noise=0.005, quantum=0.002),
-    "pressure_absolute": Grade(gain=5e-4, offset=0.02, drift_per_day=1e-4, noise=0.005, quantum=0.001),
+    "pressure": Grade(gain=5e-4, offset=0.05, drift_per_day=2e-4, noise=0.02, quantum=0.01),
+    "pressure_absolute": Grade(gain=5e-4, offset=0.05, drift_per_day=2e-4, noise=0.02, quantum=0.001),
     "temperature": Grade(offset=0.2, noise=0.05, quantum=0.01),
     "position": Grade(offset=0.3, noise=0.1, quantum=0.1, floored=True),
     "gas": Grade(offset=0.2, noise=0.1, quantum=0.1, floored=True),
@@ -61,7 +61,6 @@ GRADES: Final[Mapping[str, Grade]] = {
 }
 _COUNTED: Final = frozenset({"volume", "volume_actual"})
 _SHARED_GAIN: Final = _COUNTED | {"flow"}
-STATES: Final = frozenset({"slam_shut", "status"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +86,11 @@ def device_clock(device: str, *, seed: int) -> DeviceClock:
     return DeviceClock(offset_s=float(rng.normal(0.0, 2.0)), drift_ppm=float(rng.normal(0.0, 15.0)))
 
 
+def _is_own(signal: str) -> bool:
+    """Whether a device makes this signal itself: its battery, its clock, its status."""
+    return signal.startswith("device_")
+
+
 class Instruments:
     """All instruments of a town, as columns; channel i measures `channels[i]` = (device, slot).
 
@@ -95,8 +99,9 @@ class Instruments:
 
     def __init__(self, devices: Sequence[SimulatedDevice], *, seed: int) -> None:
         self._seed = seed
-        self.channels: list[tuple[str, str]] = [(d.id, slot) for d in devices for slot in d.signals]
-        self.signals: list[str] = [signal for d in devices for signal in d.signals.values()]
+        measured = [(d.id, slot, signal) for d in devices for slot, signal in d.signals.items() if not _is_own(signal)]
+        self.channels: list[tuple[str, str]] = [(device, slot) for device, slot, _ in measured]
+        self.signals: list[str] = [signal for _, _, signal in measured]
         self._index = {channel: i for i, channel in enumerate(self.channels)}
         grades = [GRADES.get(slot, EXACT) for _, slot in self.channels]
         drawn = np.array([self._errors(*channel) for channel in self.channels]).reshape(-1, 3)
@@ -140,9 +145,9 @@ class Instruments:
         """From now on this instrument shows `value`, whatever happens. Raises NotFound."""
         self._stuck[self.channel(device, slot)] = value
 
-    def release(self, device: str, slot: str) -> None:
-        """The instrument measures again. Raises NotFound."""
-        self._stuck.pop(self.channel(device, slot), None)
+    def release_all(self) -> None:
+        """Every instrument measures again."""
+        self._stuck.clear()
 
     def channel(self, device: str, slot: str) -> int:
         """Where that instrument stands in the columns. Raises NotFound."""
