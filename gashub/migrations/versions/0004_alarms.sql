@@ -40,3 +40,25 @@ CREATE TABLE alarm (
 CREATE UNIQUE INDEX alarm_one_standing ON alarm (condition) WHERE closed_at IS NULL;
 CREATE INDEX alarm_incident ON alarm (incident_id);
 COMMENT ON COLUMN alarm.condition IS 'what is alarmed, e.g. "outlet_pressure_high_high:184" (rule:point) or "zone_leak:east" (rule:zone)';
+
+ALTER TABLE alarm ADD COLUMN shelved_by text;
+ALTER TABLE alarm ADD COLUMN shelved_reason text;
+CREATE INDEX alarm_recent ON alarm (condition, id DESC);
+COMMENT ON COLUMN alarm.first_out IS 'the first alarm of its incident';
+COMMENT ON COLUMN alarm.evidence IS 'what the decision rested on, e.g. {"imbalance_m3h": 130, "window_s": 300}';
+
+-- The newest balance of each zone, as the operator sees it. All flows in m3/h at standard conditions.
+CREATE TABLE zone_balance (
+    zone text PRIMARY KEY,
+    at timestamptz NOT NULL,
+    inlet_m3h float8 NOT NULL,
+    offtake_m3h float8 NOT NULL,
+    expected_unmetered_m3h float8 NOT NULL,
+    linepack_rate_m3h float8 NOT NULL,
+    imbalance_m3h float8 NOT NULL,
+    sigma_m3h float8 NOT NULL,
+    smallest_leak_m3h float8 NOT NULL,
+    ready boolean NOT NULL
+);
+COMMENT ON COLUMN zone_balance.imbalance_m3h IS 'inlet - offtake - expected unmetered - line pack rate: what is missing';
+COMMENT ON COLUMN zone_balance.smallest_leak_m3h IS 'the smallest leak that would raise an alarm now, were it to last';

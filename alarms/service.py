@@ -1,0 +1,254 @@
+"""The alarm service: takes frames from the bus, judges them, records what changes for the zones it holds.
+
+Every worker judges every zone, so that a standby is warm; it records only for zones it holds a lease on. When it wins
+a zone it compares what the rules say with what the table says and records the difference, which is also how it
+starts, and how it catches up after the database was away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+import numpy as np
+import psycopg
+import structlog
+from psycopg_pool import AsyncConnectionPool
+
+from gashub import plant
+from gashub.clock import Clock
+from gashub.config import HubConfig
+from gashub.database import pool
+from gashub.embedded.readiness import announce
+from gashub.errors import InvalidValue
+from gashub.frames import FrameBatch, concatenate, to_ms
+from gashub.topics import parse
+from gashub.wire import Rejection, decode, decode_state
+
+from . import metrics, rulebook
+from .inbox import Delivery, Inbox
+from .lease import Lease
+from .record import Surroundings
+from .recorder import AWAY, Recorder
+from .rules import Transition
+from .statements import statement
+from .watch import Plant, Watch, surviving
+
+TAKE_LIMIT: Final = 200
+TICK_S: Final = 1.0
+LEASE_S: Final = 1.0
+COMPARE_S: Final = 10.0
+HOUSEKEEPING_S: Final = 2.0
+FUTURE_LIMIT_MS: Final = 300_000
+REPLAY_S: Final = 1_800.0
+REPLAY_FRAMES: Final = 500_000
+
+log = structlog.get_logger()
+
+
+def worker_name() -> str:
+    """The name of this worker's session on the bus: GASHUB_WORKER, else the machine's name."""
+    return os.environ.get("GASHUB_WORKER") or socket.gethostname().lower()
+
+
+async def run(config: HubConfig, stop: asyncio.Event, *, worker: str | None = None) -> None:
+    """Serve until `stop` is set. Raises Unavailable or psycopg.OperationalError if a server is away at the start."""
+    rules = rulebook.load(config.alarms.rulebook_file)
+    if config.alarms.metrics_port is not None:
+        metrics.serve(config.alarms.metrics_port)
+    clock = config.make_clock()
+    dsn = config.dsn()
+    watched, version = await asyncio.to_thread(_read_plant, dsn, rules)
+    async with pool(dsn, name="alarms", max_size=4) as connections, Inbox(config, worker or worker_name()) as inbox:
+        service = Service(watched, version, clock, connections, inbox, Lease(dsn, watched.zones))
+        await service.serve(stop)
+
+
+def _read_plant(dsn: str, rules: Sequence[Any]) -> tuple[Plant, int]:
+    with psycopg.connect(dsn, connect_timeout=10) as connection:
+        version = plant.registry_version(connection)
+        network = plant.load_network(connection)
+        registry = plant.load_registry(connection)
+    return Plant(network=network, registry=registry, rules=rules), version
+
+
+class Service:
+    """The loops of one worker."""
+
+    def __init__(
+        self,
+        watched: Plant,
+        version: int,
+        clock: Clock,
+        connections: AsyncConnectionPool[psycopg.AsyncConnection[Any]],
+        inbox: Inbox,
+        lease: Lease,
+    ) -> None:
+        self._plant, self._version = watched, version
+        self._clock = clock
+        self._connections = connections
+        self._inbox = inbox
+        self._lease = lease
+        self._watch = Watch(watched, started_s=clock.monotonic_s())
+        self._last: dict[str, Transition] = {}
+        self._recorder = Recorder(
+            connections,
+            inbox.publish,
+            Surroundings(upstream=watched.upstream(), place=self._watch.place),
+        )
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set."""
+        await self._restore()
+        won = await self._lease.renew()
+        await self._compare(won)
+        announce()
+        log.info("alarms_ready", zones=sorted(self._lease.zones), conditions=len(self._watch.conditions))
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._judge(), name="judge"),
+                group.create_task(self._tick(), name="tick"),
+                group.create_task(self._keep_lease(), name="lease"),
+                group.create_task(self._keep_house(), name="housekeeping"),
+            ]
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+        await self._lease.close()
+
+    async def _restore(self) -> None:
+        """Take over the standing alarms, then judge the frames of the last half hour as if they came now."""
+        now = self._clock.now()
+        since = now - timedelta(seconds=REPLAY_S)
+        async with self._connections.connection() as connection:
+            cursor = await connection.execute(
+                statement("latest_decisions"), {"zones": self._plant.zones, "since": since}
+            )
+            for condition, active, decided_at in await cursor.fetchall():
+                self._watch.restore(condition, active=active, at_ms=to_ms(decided_at))
+            cursor = await connection.execute(
+                statement("recent_frames"), {"since": since, "until": now, "limit": REPLAY_FRAMES}
+            )
+            rows = await cursor.fetchall()
+        for start in range(0, len(rows), 2_000):
+            # What it finds is not recorded one by one: the comparison that follows records where it ended.
+            self._noted(self._watch.frames(_batch(rows[start : start + 2_000]), now_s=self._clock.monotonic_s()))
+            await asyncio.sleep(0)
+
+    async def _judge(self) -> None:
+        while True:
+            deliveries = await self._inbox.take(limit=TAKE_LIMIT)
+            found = self._take(deliveries)
+            if found:
+                await self._recorder.transitions(found)
+            self._inbox.acknowledge(deliveries)
+
+    def _take(self, deliveries: Sequence[Delivery]) -> list[Transition]:
+        batches = [batch for delivery in deliveries if (batch := self._open(delivery)) is not None]
+        if not batches:
+            return []
+        frames = concatenate(batches)
+        metrics.READINGS.inc(frames.readings)
+        return self._noted(self._watch.frames(frames, now_s=self._clock.monotonic_s()))
+
+    def _open(self, delivery: Delivery) -> FrameBatch | None:
+        """The frames of a message; None if it holds none that may be judged."""
+        try:
+            source, leaf = parse(delivery.topic)
+        except InvalidValue:
+            metrics.MESSAGES.labels(outcome="wrong_topic").inc()
+            return None
+        if leaf == "state":
+            self._gateway(source.gateway, delivery.payload)
+            return None
+        message = decode(delivery.payload)
+        if isinstance(message, Rejection):
+            metrics.MESSAGES.labels(outcome=message.fault.value).inc()
+            return None
+        if message.header.gateway != source.gateway:
+            metrics.MESSAGES.labels(outcome="wrong_topic").inc()
+            return None
+        metrics.MESSAGES.labels(outcome="judged").inc()
+        # A device far ahead of us would make everything after it look old.
+        limit = to_ms(self._clock.now()) + FUTURE_LIMIT_MS
+        frames = self._watch.trusted(source, message.frames)
+        return frames.take(frames.measured_at_ms <= limit)
+
+    def _gateway(self, gateway: str, payload: bytes) -> None:
+        state = decode_state(payload)
+        if state is None:
+            metrics.MESSAGES.labels(outcome="undecodable").inc()
+            return
+        self._watch.presence.gateway(gateway, online=state.online, now_s=self._clock.monotonic_s())
+
+    def _noted(self, found: Sequence[Transition]) -> list[Transition]:
+        """Remember each condition's last transition; returns those this worker has to record."""
+        self._last.update((transition.condition.key, transition) for transition in found)
+        return [transition for transition in found if transition.condition.zone in self._lease.zones]
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(self._clock.real_s(TICK_S))
+            found = self._noted(self._watch.presence.tick(self._clock.monotonic_s(), to_ms(self._clock.now())))
+            if found:
+                await self._recorder.transitions(found)
+
+    async def _keep_lease(self) -> None:
+        """Real seconds throughout: how soon another takes over has nothing to do with the hub's time."""
+        since_compared = 0.0
+        while True:
+            await asyncio.sleep(LEASE_S)
+            since_compared += LEASE_S
+            try:
+                won = await self._lease.renew()
+                metrics.ZONES.set(len(self._lease.zones))
+                if await self._recorder.catch_up() and (won or since_compared >= COMPARE_S):
+                    await self._compare(self._lease.zones if since_compared >= COMPARE_S else won)
+                    since_compared = 0.0 if since_compared >= COMPARE_S else since_compared
+            except AWAY as error:
+                log.debug("lease_not_renewed", error=str(error))
+
+    async def _compare(self, zones: set[str]) -> None:
+        """Record whatever differs between the rules and the table in these zones."""
+        if zones:
+            await self._recorder.differences(zones, self._differing)
+
+    def _differing(self, zones: set[str], standing: Mapping[str, bool]) -> list[Transition]:
+        conditions = self._watch.conditions
+        known = {key: on for key, on in self._watch.active().items() if conditions[key].zone in zones}
+        raised, returned = surviving(known, standing)
+        if raised or returned:
+            log.info("differences_found", raised=raised, returned=returned)
+        return [self._known(key, active=True) for key in raised] + [self._known(key, active=False) for key in returned]
+
+    def _known(self, key: str, *, active: bool) -> Transition:
+        """The transition that brought a condition where it is, or one that says so now."""
+        last = self._last.get(key)
+        if last is not None and last.active == active:
+            return last
+        return Transition(condition=self._watch.conditions[key], active=active, at_ms=to_ms(self._clock.now()))
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            readings = [reading for reading in self._watch.readings() if reading.zone in self._lease.zones]
+            try:
+                await self._recorder.housekeeping(readings, sorted(self._lease.zones), now=self._clock.now())
+            except AWAY as error:
+                log.debug("housekeeping_put_off", error=str(error))
+
+
+def _batch(rows: Sequence[tuple[Any, ...]]) -> FrameBatch:
+    """Rows of the `frame` table as columns."""
+    values = np.array([row[2:10] for row in rows], np.float64).reshape(-1, 8)
+    quality = np.array([row[10] for row in rows], "<i8").view(np.uint8).reshape(-1, 8)
+    return FrameBatch(
+        block_id=np.array([row[0] for row in rows], np.int32),
+        measured_at_ms=np.array([row[1] for row in rows], np.int64),
+        values=values,
+        quality=quality,
+    )
