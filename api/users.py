@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from gashub.errors import Conflict, InvalidValue, NotFound
+from gashub.roles import Role, checked_role
 
 from . import passwords
 
+Result = TypeVar("Result")
+
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-
-
-class Role(StrEnum):
-    """What a person may do; each role may do all that stands before it."""
-
-    VIEWER = "viewer"
-    OPERATOR = "operator"
-    SUPERVISOR = "supervisor"
-    ADMINISTRATOR = "administrator"
-
-    @property
-    def rank(self) -> int:
-        """Higher may do more."""
-        return list(Role).index(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +31,6 @@ class User:
     role: Role
     active: bool
     must_change_password: bool
-
-
-def checked_role(text: str) -> Role:
-    """The role of that name. Raises InvalidValue that lists the roles there are."""
-    try:
-        return Role(text)
-    except ValueError:
-        raise InvalidValue(f"{text!r} is no role; choose from {', '.join(Role)}") from None
 
 
 def listed(connection: psycopg.Connection[Any]) -> list[User]:
@@ -100,6 +82,48 @@ def reset_password(connection: psycopg.Connection[Any], *, name: str, actor: str
     connection.execute("DELETE FROM session WHERE user_name = %s", (name,))
     _audit(connection, actor=actor, action="password_reset", subject=name, now=now, detail={})
     return password
+
+
+def change(
+    connection: psycopg.Connection[Any],
+    *,
+    name: str,
+    role: Role | None,
+    active: bool | None,
+    new_password: bool,
+    actor: str,
+    now: datetime,
+) -> tuple[User, str | None]:
+    """Change a user in the caller's transaction; returns the user and the new password, if one was asked for.
+
+    Raises NotFound, or Conflict when administrators would take away their own rights.
+    """
+    if name == actor and (active is False or (role is not None and role is not Role.ADMINISTRATOR)):
+        raise Conflict("taking away one's own rights", "logged in as that user", ["another administrator"])
+    cursor = connection.execute(
+        "UPDATE app_user SET role = coalesce(%s, role), active = coalesce(%s, active) WHERE name = %s",
+        (role, active, name),
+    )
+    if cursor.rowcount == 0:
+        raise NotFound("user", name)
+    if active is False:
+        connection.execute("DELETE FROM session WHERE user_name = %s", (name,))
+    _audit(
+        connection, actor=actor, action="user_changed", subject=name, now=now, detail={"role": role, "active": active}
+    )
+    password = reset_password(connection, name=name, actor=actor, now=now) if new_password else None
+    user = next(user for user in listed(connection) if user.name == name)
+    return user, password
+
+
+async def in_thread(dsn: str, work: Callable[[psycopg.Connection[Any]], Result]) -> Result:
+    """Do rare work on users in a transaction of its own, in a thread: hashing would hold up the loop."""
+
+    def do() -> Result:
+        with psycopg.connect(dsn, connect_timeout=5) as connection:
+            return work(connection)
+
+    return await asyncio.to_thread(do)
 
 
 def _audit(

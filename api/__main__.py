@@ -1,0 +1,10 @@
+"""Run the API: `python -m api --config hub.toml`."""
+
+import sys
+
+from gashub.process import main
+
+from .service import run
+
+if __name__ == "__main__":
+    sys.exit(main("api", run))

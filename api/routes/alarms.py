@@ -1,0 +1,152 @@
+"""Alarms, incidents, and the rules behind them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from alarms.queries import Alarm, Incident
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from alarms import actions, queries
+from dispatch import queries as dispatch_queries
+from gashub import journal
+from gashub.errors import InvalidValue
+
+from ..hub import Operator, Viewer
+from .journal import EntryAnswer
+
+router = APIRouter(tags=["alarms"])
+Id = Annotated[int, Field(ge=1, lt=2**63)]
+
+
+class Acknowledgement(BaseModel):
+    """Which alarms the operator has seen."""
+
+    model_config = ConfigDict(extra="forbid")
+    alarm_ids: Annotated[list[Id], Field(min_length=1, max_length=500)]
+
+
+class Acknowledged(BaseModel):
+    """Those that were acknowledged now; others had been already."""
+
+    acknowledged: list[int]
+
+
+class Shelving(BaseModel):
+    """Until when an alarm is put aside, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+    until: AwareDatetime
+    reason: Annotated[str, StringConstraints(min_length=3, max_length=500)]
+
+
+class IncidentAnswer(BaseModel):
+    """An incident with what came of it."""
+
+    id: int
+    group_key: str
+    zone: str
+    kind: str
+    priority: str
+    emergency: bool
+    opened_at: datetime
+    closed_at: datetime | None
+    place: list[dict[str, Any]]
+    evidence: dict[str, Any]
+    alarm_ids: list[int]
+    ticket_id: int | None
+    notice_id: int | None
+
+
+@router.get("/alarms")
+async def list_alarms(
+    caller: Viewer, standing: bool = True, limit: Annotated[int, Query(ge=1, le=2_000)] = 500
+) -> list[Alarm]:
+    """Alarms, the newest first; only those standing unless asked otherwise."""
+    async with caller.reading() as connection:
+        return await queries.alarms(connection, standing_only=standing, limit=limit)
+
+
+@router.post("/alarms/acknowledge")
+async def acknowledge(caller: Operator, body: Acknowledgement) -> Acknowledged:
+    """Say that these alarms have been seen."""
+    async with caller.acting("alarm_acknowledged", "", alarm_ids=body.alarm_ids) as connection:
+        done = await actions.acknowledge(connection, body.alarm_ids, actor=caller.name, now=caller.now)
+    return Acknowledged(acknowledged=done)
+
+
+@router.post("/alarms/{alarm_id}/shelve", status_code=204)
+async def shelve(caller: Operator, alarm_id: int, body: Shelving) -> None:
+    """Put an alarm aside until a time, with a reason; it comes back by itself."""
+    if body.until <= caller.now:
+        raise InvalidValue("until must lie in the future")
+    async with caller.acting("alarm_shelved", f"alarm:{alarm_id}", until=body.until.isoformat()) as connection:
+        await actions.shelve(
+            connection, alarm_id, until=body.until, reason=body.reason, actor=caller.name, now=caller.now
+        )
+
+
+@router.post("/alarms/{alarm_id}/unshelve", status_code=204)
+async def unshelve(caller: Operator, alarm_id: int) -> None:
+    """Take a shelved alarm back."""
+    async with caller.acting("alarm_unshelved", f"alarm:{alarm_id}") as connection:
+        await actions.unshelve(connection, alarm_id, actor=caller.name, now=caller.now)
+
+
+@router.get("/rules")
+async def rules(caller: Viewer) -> list[dict[str, Any]]:
+    """Each rule with its rationalisation: cause, consequence, what to do, in how many seconds."""
+    return [dict(rule) for rule in queries.rules()]
+
+
+@router.get("/incidents")
+async def list_incidents(caller: Viewer, open: bool = True) -> list[IncidentAnswer]:  # noqa: A002 - the query's name
+    """Incidents, the newest first."""
+    async with caller.reading() as connection:
+        found = await queries.incidents(connection, open_only=open)
+        links = await dispatch_queries.links(connection, [incident.id for incident in found])
+    return [_answer(incident, links) for incident in found]
+
+
+@router.get("/incidents/{incident_id}")
+async def show_incident(caller: Viewer, incident_id: int) -> IncidentAnswer:
+    """One incident."""
+    async with caller.reading() as connection:
+        incident = await queries.incident(connection, incident_id)
+        links = await dispatch_queries.links(connection, [incident_id])
+    return _answer(incident, links)
+
+
+@router.get("/incidents/{incident_id}/timeline")
+async def timeline(caller: Viewer, incident_id: int) -> list[EntryAnswer]:
+    """Everything that happened about an incident, its alarms, ticket and notice, in order."""
+    async with caller.reading() as connection:
+        incident = await queries.incident(connection, incident_id)
+        links = await dispatch_queries.links(connection, [incident_id])
+        subjects = [f"incident:{incident_id}", *(f"alarm:{alarm}" for alarm in incident.alarm_ids)]
+        if incident_id in links:
+            ticket, notice = links[incident_id]
+            subjects += [f"ticket:{ticket}"] + ([f"notice:{notice}"] if notice is not None else [])
+        entries = [entry for subject in subjects for entry in await journal.history(connection, subject=subject)]
+    return [EntryAnswer.of(entry) for entry in sorted(entries, key=lambda entry: entry.number)]
+
+
+def _answer(incident: Incident, links: dict[int, tuple[int, int | None]]) -> IncidentAnswer:
+    ticket, notice = links.get(incident.id, (None, None))
+    return IncidentAnswer(
+        id=incident.id,
+        group_key=incident.group_key,
+        zone=incident.zone,
+        kind=incident.kind,
+        priority=incident.priority,
+        emergency=incident.emergency,
+        opened_at=incident.opened_at,
+        closed_at=incident.closed_at,
+        place=incident.place,
+        evidence=incident.evidence,
+        alarm_ids=incident.alarm_ids,
+        ticket_id=ticket,
+        notice_id=notice,
+    )
