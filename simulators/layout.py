@@ -27,7 +27,7 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components, shor
 
 from gashub.network.model import GateInlet, Junction, Pipe, Regulator, Valve, Zone
 
-from .schutterwald import Source
+from .schutterwald import Source, as_pipe
 
 FEEDER: Final = "feeder"
 FEEDER_KPA_GAUGE: Final = 380.0
@@ -310,14 +310,15 @@ def _draw_town(draft: Draft, source: Source, mains: Mains) -> None:
         x, y, height = float(source.x_m[k]), float(source.y_m[k]), float(source.height_m[k])
         draft.junctions.append(Junction(id=f"j{k}", zone=zone, x_m=x, y_m=y, height_m=height))
     for line in lines:
-        _draw_pipe(draft, source, int(line), draft.junctions[source.from_junction[line]].id)
+        start_of = draft.junctions[source.from_junction[line]]
+        draft.pipes.append(as_pipe(source, int(line), start_of.zone, start_of.id))
     for (start, end), source_pipe in zip(mains.ends.tolist(), mains.source_pipe.tolist(), strict=True):
         at: Junction = draft.junctions[start]
         crosses = zone_of[start] != zone_of[end]
         if crosses or mains.section_of[start] != mains.section_of[end]:
             at = _valve_in(draft, draft.junctions[start], draft.junctions[end], is_open=not crosses)
         if source_pipe >= 0:
-            _draw_pipe(draft, source, source_pipe, at.id)
+            draft.pipes.append(as_pipe(source, source_pipe, names[end], at.id))
         else:
             draft.pipe(at, draft.junctions[end], zone=names[end], mm=_LINK_MM, level="medium_b")
 
@@ -328,23 +329,6 @@ def _valve_in(draft: Draft, start: Junction, end: Junction, *, is_open: bool) ->
     behind = draft.junction(end.zone, x, y, start.height_m)
     draft.valve(start, behind, zone=start.zone, is_open=is_open, mm=_LINK_MM)
     return behind
-
-
-def _draw_pipe(draft: Draft, source: Source, k: int, start: str) -> None:
-    """The source's pipe `k`, beginning at `start`."""
-    end = draft.junctions[source.to_junction[k]]
-    draft.pipes.append(
-        Pipe(
-            id=f"p{k}",
-            zone=end.zone,
-            from_junction=start,
-            to_junction=end.id,
-            length_m=float(source.length_m[k]),
-            inner_diameter_mm=round(float(source.diameter_mm[k]), 3),
-            roughness_mm=float(source.roughness_mm[k]),
-            pressure_level="medium_b",
-        )
-    )
 
 
 def _draw_feeder(draft: Draft, source: Source, sites: dict[str, list[int]]) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gashub.errors import Unavailable
+from gashub.network.model import GateInlet, Junction, Network, Pipe, Zone
 
 _FILE: Final = Path("networks", "network_files", "gas_net_schutterwald_1bar.json")
 _SERVICE_LINE_BELOW_M: Final = 0.06
@@ -28,7 +29,7 @@ class Source:
 
     Junctions: `x_m`, `y_m` on a local plane, `height_m`; shape (junction,). Pipes: ends as junction positions,
     length, diameter, roughness, `is_main` (false for house connections); shape (pipe,). Consumers: `sink_junction`
-    and `annual_m3`; shape (sink,).
+    and `annual_m3`; shape (sink,). All gas enters at `inlet_junction`.
     """
 
     x_m: NDArray[np.float64]
@@ -42,6 +43,8 @@ class Source:
     is_main: NDArray[np.bool_]
     sink_junction: NDArray[np.intp]
     annual_m3: NDArray[np.float64]
+    inlet_junction: int
+    inlet_kpa_gauge: float
 
 
 def data_file() -> Path:
@@ -57,7 +60,7 @@ def read(path: Path) -> Source:
     """Read the file; coordinates are moved so that the town's south-west corner lies at (1000, 1000)."""
     tables = msgspec.json.decode(path.read_bytes())["_object"]
     junction, place = _columns(tables["junction"]), _columns(tables["junction_geodata"])
-    pipe, sink = _columns(tables["pipe"]), _columns(tables["sink"])
+    pipe, sink, inlet = _columns(tables["pipe"]), _columns(tables["sink"]), _columns(tables["ext_grid"])
     position = np.full(max(junction["index"]) + 1, -1, np.intp)
     position[junction["index"]] = np.arange(len(junction["index"]))
     x, y = np.array(place["x"], float), np.array(place["y"], float)
@@ -74,6 +77,42 @@ def read(path: Path) -> Source:
         is_main=diameter > _SERVICE_LINE_BELOW_M,
         sink_junction=position[sink["junction"]],
         annual_m3=np.array(sink["demand_m3_per_a"], float),
+        inlet_junction=int(position[inlet["junction"][0]]),
+        inlet_kpa_gauge=100.0 * inlet["p_bar"][0],
+    )
+
+
+def as_built(source: Source) -> Network:
+    """The network as the data has it: one zone, one inlet, no regulator and no valve; pipe and junction in order."""
+    zone = Zone(id="all", name_en="Schutterwald", name_zh="舒特瓦尔德")
+    junctions = [
+        Junction(id=f"j{k}", zone=zone.id, x_m=x, y_m=y, height_m=height)
+        for k, (x, y, height) in enumerate(
+            zip(source.x_m.tolist(), source.y_m.tolist(), source.height_m.tolist(), strict=True)
+        )
+    ]
+    return Network(
+        name="Schutterwald as built",
+        zones=[zone],
+        junctions=junctions,
+        pipes=[as_pipe(source, k, zone.id, f"j{start}") for k, start in enumerate(source.from_junction.tolist())],
+        gate_inlets=[
+            GateInlet(id="inlet", junction=f"j{source.inlet_junction}", pressure_kpa_gauge=source.inlet_kpa_gauge)
+        ],
+    )
+
+
+def as_pipe(source: Source, k: int, zone: str, start: str) -> Pipe:
+    """The source's pipe `k`, beginning at the junction `start`."""
+    return Pipe(
+        id=f"p{k}",
+        zone=zone,
+        from_junction=start,
+        to_junction=f"j{source.to_junction[k]}",
+        length_m=float(source.length_m[k]),
+        inner_diameter_mm=round(float(source.diameter_mm[k]), 3),
+        roughness_mm=float(source.roughness_mm[k]),
+        pressure_level="medium_b",
     )
 
 
