@@ -16,7 +16,7 @@ CREATE TABLE session (
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL
 );
-CREATE INDEX session_user ON session (user_name);
+CREATE INDEX session_by_user ON session (user_name);
 COMMENT ON COLUMN session.token_hash IS 'SHA-256 of the token in the cookie: whoever reads this table cannot log in with it';
 
 CREATE TABLE audit (
