@@ -26,6 +26,7 @@ from gashub.errors import ConfigurationError, HubError, InvalidValue, Problem
 from gashub.plant import ACCOUNTS_FILE, NETWORK_FILE, REGISTRY_FILE, read_json, read_network, read_registry
 from gashub.topics import SIM_COMMAND, SIM_STATE
 
+from .devices.indexes import kept, save
 from .places import Places
 from .scenario import Planned, Scenario, find, names, parse_event, plan, resolve
 from .simulation import Simulation
@@ -36,6 +37,7 @@ _LOG = structlog.get_logger()
 _COMMAND_BYTES: Final = 64 * 1024
 _COMMANDS_WAITING: Final = 100
 _STATE_EVERY_S: Final = 5.0
+_KEEP_EVERY_S: Final = 10.0
 _RECONNECT_S: Final = 1.0
 _MQTT_TIMEOUT_S: Final = 10.0
 _STOP_S: Final = 5.0
@@ -85,12 +87,14 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             running = [
                 tasks.create_task(service.simulation.run(), name="simulation"),
                 tasks.create_task(service.control(), name="control"),
+                tasks.create_task(service.keep_indexes(), name="indexes"),
             ]
             await stop.wait()
             for task in running:
                 task.cancel()
     finally:
         await service.simulation.fleet.close()
+    save(settings.plant, service.simulation.indexes)
 
 
 class SimulatorService:
@@ -102,7 +106,14 @@ class SimulatorService:
         town = read_town(settings.plant)
         self._places = Places(town.network, town.registry)
         self._truth = TruthLog(settings.truth_file)
-        self.simulation = Simulation(town, seed=settings.seed, clock=settings.clock, truth=self._truth)
+        before = kept(settings.plant, seed=settings.seed)
+        self.simulation = Simulation(
+            town,
+            seed=settings.seed,
+            clock=settings.clock,
+            truth=self._truth,
+            counted_m3=None if before is None else before.at_start(settings.clock.now()),
+        )
         self._scenario: str | None = None
         self._refused: str | None = None
         self._changed = asyncio.Event()
@@ -124,6 +135,12 @@ class SimulatorService:
             due_s = max(start_s + planned.at_s, 0.0)
             self.simulation.plan(Planned(at_s=due_s, event=planned.event, place=planned.place, zone=planned.zone))
         self._scenario = scenario.name
+
+    async def keep_indexes(self) -> None:
+        """Save what the meters show now and then, until cancelled."""
+        while True:
+            await asyncio.sleep(_KEEP_EVERY_S)
+            save(self._settings.plant, self.simulation.indexes)
 
     # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

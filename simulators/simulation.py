@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -25,6 +26,7 @@ from gashub.errors import InvalidValue, NotFound
 from gashub.network.trace import Element, ElementKind
 
 from .devices.fleet import Fleet
+from .devices.indexes import Indexes
 from .devices.modbus import Fault
 from .field import Field, FieldEvent, FieldEventKind
 from .places import Place, PlaceKind
@@ -61,11 +63,19 @@ class Simulation:
     Either `run` moves it with the clock, or `advance` moves it by hand. Only one of the two may be in use.
     """
 
-    def __init__(self, town: Town, *, seed: int, clock: Clock, truth: TruthLog | None = None) -> None:
+    def __init__(
+        self,
+        town: Town,
+        *,
+        seed: int,
+        clock: Clock,
+        truth: TruthLog | None = None,
+        counted_m3: Mapping[str, float] | None = None,
+    ) -> None:
         self._clock = clock
         self.start = clock.now().replace(microsecond=0)
         self._field = Field(town, seed=seed, start=self.start)
-        self.fleet = Fleet(town.devices, seed=seed, clock=clock)
+        self.fleet = Fleet(town.devices, seed=seed, clock=clock, counted_m3=counted_m3)
         self._columns = self._field.index(self.fleet.instruments.signals)
         self._held = np.flatnonzero([s.startswith(_STATES) for s in self.fleet.instruments.signals])
         self._before = self._ahead = self._state()
@@ -74,7 +84,7 @@ class Simulation:
         self._for_devices: deque[Happening | None] = deque()
         self._field_number: dict[int, int] = {}
         self._heal_asked = False
-        self._moved = asyncio.Event()
+        self._shown = self.start
         self.step_s = max(1.0, math.ceil(clock.speed / _STEPS_PER_REAL_S))
 
     @property
@@ -85,6 +95,11 @@ class Simulation:
     def elapsed_s(self, moment: datetime) -> float:
         """Hub seconds from the simulation's start to `moment`."""
         return (moment - self.start).total_seconds()
+
+    @property
+    def indexes(self) -> Indexes:
+        """What the meters show now."""
+        return self.fleet.indexes(self._shown)
 
     def plan(self, planned: Planned) -> None:
         """Let an event happen at its time, or at the next step if that has passed. Raises InvalidValue."""

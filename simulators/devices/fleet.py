@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from gashub.clock import Clock
 
 from ..equipment import SimulatedDevice
+from .indexes import Indexes
 from .instruments import DeviceClock, Instruments, device_clock
 from .maps import RegisterMap, pressure_logger, register_map, resolution_meter
 from .modbus import Fault, Line, Unit, find
@@ -30,8 +32,16 @@ def map_of(device: SimulatedDevice) -> RegisterMap:
 class Fleet:
     """All devices, from `open` to `close`; `refresh` gives them what to show."""
 
-    def __init__(self, devices: Sequence[SimulatedDevice], *, seed: int, clock: Clock, host: str = "127.0.0.1") -> None:
-        self.instruments = Instruments(devices, seed=seed)
+    def __init__(
+        self,
+        devices: Sequence[SimulatedDevice],
+        *,
+        seed: int,
+        clock: Clock,
+        counted_m3: Mapping[str, float] | None = None,
+    ) -> None:
+        self._seed = seed
+        self.instruments = Instruments(devices, seed=seed, counted_m3=counted_m3)
         self._shown: F64 = np.zeros(len(self.instruments.channels))
         self._units = {d.id: Unit(d.unit, map_of(d), clock) for d in devices}
         self._clocks: dict[str, DeviceClock] = {d.id: device_clock(d.id, seed=seed) for d in devices}
@@ -39,7 +49,7 @@ class Fleet:
         grouped: dict[int, list[Unit]] = {}
         for device in devices:
             grouped.setdefault(device.port, []).append(self._units[device.id])
-        self._lines = {port: Line(units, host=host, port=port) for port, units in grouped.items()}
+        self._lines = {port: Line(units, port=port) for port, units in grouped.items()}
         self._line_of = {d.id: self._lines[d.port] for d in devices}
 
     async def open(self) -> None:
@@ -83,6 +93,16 @@ class Fleet:
     def stick(self, device: str, slot: str) -> None:
         """That instrument goes on showing what it shows now. Raises NotFound."""
         self.instruments.stick(device, slot, float(self._shown[self.instruments.channel(device, slot)]))
+
+    def indexes(self, at: datetime) -> Indexes:
+        """What the counters show now, `at` being the moment they were last refreshed for."""
+        counters = self.instruments.counters
+        return Indexes(
+            seed=self._seed,
+            at=at,
+            volume_m3={tag: float(self._shown[volume]) for tag, volume, _ in counters},
+            flow_m3h={tag: float(self._shown[flow]) for tag, _, flow in counters if flow is not None},
+        )
 
     def images(self) -> dict[str, bytes]:
         """Every unit's registers as they are now."""

@@ -97,7 +97,10 @@ class Instruments:
     The only state is which channels are stuck; everything else follows from the seed and the time.
     """
 
-    def __init__(self, devices: Sequence[SimulatedDevice], *, seed: int) -> None:
+    def __init__(
+        self, devices: Sequence[SimulatedDevice], *, seed: int, counted_m3: Mapping[str, float] | None = None
+    ) -> None:
+        """`counted_m3`: by point tag, what counters show at the start instead of their devices' first volume."""
         self._seed = seed
         measured = [(d.id, slot, signal) for d in devices for slot, signal in d.signals.items() if not _is_own(signal)]
         self.channels: list[tuple[str, str]] = [(device, slot) for device, slot, _ in measured]
@@ -113,8 +116,10 @@ class Instruments:
         self._quantum = np.array([g.quantum for g in grades])
         self._quantised = np.flatnonzero(self._quantum)
         self._floor = np.array([0.0 if g.floored else -np.inf for g in grades])
-        first = {d.id: d.first_volume_m3 for d in devices}
-        self._first = np.array([first[device] if slot in _COUNTED else 0.0 for device, slot in self.channels])
+        first = {f"{d.id}/{slot}": d.first_volume_m3 for d in devices for slot in _COUNTED} | dict(counted_m3 or {})
+        self._first = np.array(
+            [first[f"{device}/{slot}"] if slot in _COUNTED else 0.0 for device, slot in self.channels]
+        )
         self._stuck: dict[int, float] = {}
 
     def _errors(self, device: str, slot: str) -> tuple[float, float, float]:
@@ -140,6 +145,15 @@ class Instruments:
         for channel, value in self._stuck.items():
             shown[channel] = value
         return shown
+
+    @property
+    def counters(self) -> list[tuple[str, int, int | None]]:
+        """Point tag and channel of every counter, and the channel of the flow it counts, if that is measured."""
+        return [
+            (f"{device}/{slot}", self._index[device, slot], self._index.get((device, "flow")))
+            for device, slot in self.channels
+            if slot in _COUNTED
+        ]
 
     def stick(self, device: str, slot: str, value: float) -> None:
         """From now on this instrument shows `value`, whatever happens. Raises NotFound."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from gashub.clock import ManualClock
 from gashub.errors import NotFound
 from simulators.devices.fleet import Fleet
+from simulators.devices.indexes import INDEXES_FILE, kept, save
 from simulators.devices.instruments import Instruments, device_clock
 from simulators.devices.modbus import Fault
 from simulators.equipment import SimulatedDevice
@@ -135,3 +137,27 @@ async def test_a_refusing_device_takes_its_line_along_until_healed(unused_tcp_po
         await writer.wait_closed()
     finally:
         await fleet.close()
+
+
+def test_a_counter_goes_on_where_it_stood_when_the_simulator_stopped(tmp_path: Path) -> None:
+    clock = ManualClock(datetime(2026, 11, 10, tzinfo=UTC))
+    fleet = Fleet([METER, LOGGER], seed=1, clock=clock)
+    fleet.refresh(TRUTH, second=0, elapsed_s=0.0)
+    before = fleet.indexes(clock.now())
+    save(tmp_path, before)
+
+    loaded = kept(tmp_path, seed=1)
+    assert loaded is not None
+    counted = loaded.at_start(clock.now() + timedelta(hours=2))
+    assert counted["mt-1/volume"] == pytest.approx(before.volume_m3["mt-1/volume"] + 2 * 200.0, rel=0.01)
+    anew = Fleet([METER, LOGGER], seed=1, clock=clock, counted_m3=counted)
+    anew.refresh(np.zeros(3), second=0, elapsed_s=0.0)
+    assert anew.indexes(clock.now()).volume_m3["mt-1/volume"] == pytest.approx(counted["mt-1/volume"])
+
+
+def test_counters_of_another_town_or_that_cannot_be_read_are_not_used(tmp_path: Path) -> None:
+    assert kept(tmp_path, seed=1) is None
+    save(tmp_path, Fleet([METER], seed=1, clock=ManualClock()).indexes(datetime(2026, 11, 10, tzinfo=UTC)))
+    assert kept(tmp_path, seed=2) is None
+    (tmp_path / INDEXES_FILE).write_text("{", encoding="utf-8")
+    assert kept(tmp_path, seed=1) is None

@@ -135,9 +135,7 @@ element = { pipe = "p1" }
     ("event", "part"),
     [
         pytest.param({"kind": "leak", "element": {"pipe": "p1"}}, "size_m3h", id="a leak without a size"),
-        pytest.param(
-            {"kind": "rupture", "element": {"pipe": "p1"}, "size_m3h": 3}, "size_m3h", id="a sized rupture"
-        ),
+        pytest.param({"kind": "rupture", "element": {"pipe": "p1"}, "size_m3h": 3}, "size_m3h", id="a sized rupture"),
         pytest.param({"kind": "leak", "element": {"valve": "v1"}, "size_m3h": 3}, "one of", id="a leak in a valve"),
         pytest.param({"kind": "rupture"}, "either", id="no place"),
         pytest.param(
