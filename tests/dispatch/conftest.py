@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
+from dispatch.service import Service
 from gashub import journal, plant
+from gashub.clock import ManualClock
 from gashub.config import BrokerSection, DatabaseSection, HubConfig
 from gashub.network.model import (
     CustomerClass,
@@ -217,6 +219,22 @@ def incidents(connection: AsyncConnection[Any]) -> Incidents:
 @pytest.fixture
 def config(town_dsn: str, tmp_path: Path) -> HubConfig:
     return configured(town_dsn, tmp_path)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(moment=NOW + timedelta(seconds=2))
+
+
+@pytest.fixture
+def service(config: HubConfig, clock: ManualClock) -> Service:
+    return Service(config, clock)
+
+
+async def catch_up(service: Service, connection: AsyncConnection[Any]) -> None:
+    """Let every follower deal with what the journal holds."""
+    for follower in service.followers:
+        await follower.catch_up(connection)
 
 
 def configured(dsn: str, directory: Path) -> HubConfig:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from psycopg import AsyncConnection
 
 from dispatch import queries
@@ -14,17 +13,7 @@ from gashub import journal
 from gashub.clock import ManualClock
 from gashub.config import HubConfig
 
-from .conftest import NOW, Counting, Incidents, at
-
-
-@pytest.fixture
-def service(config: HubConfig) -> Service:
-    return Service(config, ManualClock(moment=NOW + timedelta(seconds=2)))
-
-
-async def catch_up(service: Service, connection: AsyncConnection[Any]) -> None:
-    for follower in service.followers:
-        await follower.catch_up(connection)
+from .conftest import NOW, Counting, Incidents, at, catch_up
 
 
 async def test_an_emergency_incident_opens_a_ticket_with_its_on_site_clock(
