@@ -77,8 +77,13 @@ class BrokerSection(_Section):
 
 
 class IngestSection(_Section):
-    """How the historian takes readings in."""
+    """How the historian takes readings in.
 
+    Several workers share a hub by zones: each has a name of its own and lists the zones it reads (none: all).
+    """
+
+    worker: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,40}$")] = "1"
+    zones: tuple[str, ...] = ()
     batch_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
     batch_age_s: Annotated[float, Field(gt=0, le=10)] = 0.1
     window_messages: Annotated[int, Field(ge=1, le=60_000)] = 1_000

@@ -53,6 +53,7 @@ class Fault(StrEnum):
     WRONG_TOPIC = "wrong_topic"
     UNKNOWN_GATEWAY = "unknown_gateway"
     UNKNOWN_BLOCK = "unknown_block"
+    UNSTORABLE = "unstorable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

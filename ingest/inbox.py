@@ -1,0 +1,335 @@
+"""The broker's side: one durable MQTT session, acknowledged by hand, with a bounded window.
+
+The only module of ingest that knows MQTT.
+
+    thread:   socket ─► paho ─► pile (bounded) ─► ...   ... ─► PUBACK, publish ─► socket
+    asyncio:                     └─► batch() ──► store ──► done(), publish() ─┘
+
+paho runs in a thread of its own, and only that thread touches it; what asyncio wants done it hands over and wakes the
+thread. Acknowledgements carry the number of the connection they belong to: after a reconnect the broker delivers
+everything unacknowledged again, under packet ids that may mean other messages by then.
+
+The window. At most `window` messages and `WINDOW_BYTES` are held unacknowledged. At the bound the socket is not read,
+and TCP makes the broker wait. If that lasts (the database is away), the connection is given up before the broker does
+it and taken up again when there is room: the broker keeps the messages, and nothing is delivered in vain meanwhile.
+
+A broker whose disk was wiped has no session of ours: subscriptions are made at every connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import paho.mqtt.client as mqtt
+import structlog
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from gashub.clock import Clock
+
+from .batching import Limits, Pile
+
+WINDOW_BYTES: Final = 256 * 1024 * 1024
+KEEPALIVE_S: Final = 60
+PATIENCE_S: Final = 20.0
+_READ_BYTES: Final = 256 * 1024
+_BACKOFF_S: Final = (0.1, 5.0)
+_OUTGOING: Final = 10_000
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where the broker is and as whom to log in."""
+
+    host: str
+    port: int
+    username: str
+    password: str
+    client_id: str
+    tls_ca_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message that is not acknowledged yet. connection: the number of the connection it came by."""
+
+    topic: str
+    payload: bytes
+    packet_id: int
+    connection: int
+
+
+class _Client(mqtt.Client):
+    """paho reads a packet's head byte by byte from the socket; this one reads ahead into memory.
+
+    It overrides an internal method. Were that method to vanish, paho would read as it always does and `ahead` stay
+    empty: slower, and right.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._buffer = b""
+        self._at = 0
+
+    @property
+    def ahead(self) -> bool:
+        """Whether something read is not parsed yet."""
+        return self._at < len(self._buffer)
+
+    def forget(self) -> None:
+        """Drop what was read from an earlier connection."""
+        self._buffer, self._at = b"", 0
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if self._at >= len(self._buffer):
+            self._buffer, self._at = super()._sock_recv(_READ_BYTES), 0
+        end = self._at + bufsize
+        piece = self._buffer[self._at : end]
+        self._at += len(piece)
+        return piece
+
+
+class Inbox:
+    """Batches of messages from the broker, and what goes back to it."""
+
+    def __init__(self, endpoint: Endpoint, filters: Sequence[str], limits: Limits, clock: Clock) -> None:
+        self._endpoint = endpoint
+        self._filters = [(topic, 1) for topic in filters]
+        self._limits = limits
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._pile: Pile[Delivery] = Pile(limits)
+        self._held = 0
+        self._held_bytes = 0
+        self._orders: deque[tuple[int, list[int]] | tuple[str, bytes]] = deque()
+        self._connection = 0
+        self._subscribed = False
+        self._stopping = False
+        self._room = threading.Event()
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._waker, self._wakee = socket.socketpair()
+        for end in (self._waker, self._wakee):
+            end.setblocking(False)
+        self._client = self._make_client()
+        self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
+
+    # asyncio's side
+
+    async def __aenter__(self) -> Inbox:
+        self._thread.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stopping = True
+        self._room.set()
+        self._wake()
+        await asyncio.to_thread(self._thread.join)
+        self._waker.close()
+        self._wakee.close()
+
+    async def ready(self) -> None:
+        """Return when the session is subscribed."""
+        await self._ready.wait()
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection with its subscriptions."""
+        return self._subscribed
+
+    @property
+    def window_use(self) -> float:
+        """Share of the window that is held, 0 to 1."""
+        return self._held / self._limits.window
+
+    async def batch(self) -> list[Delivery]:
+        """Wait for the next batch, oldest message first."""
+        while True:
+            self._news.clear()
+            with self._lock:
+                wait_s = self._pile.due_in_s(self._clock.monotonic_s())
+                if wait_s == 0.0:
+                    return self._pile.take()
+            try:
+                async with asyncio.timeout(None if wait_s is None else self._clock.real_s(wait_s)):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+
+    def done(self, deliveries: Sequence[Delivery]) -> None:
+        """Acknowledge messages whose fate is committed."""
+        by_connection: dict[int, list[int]] = {}
+        for delivery in deliveries:
+            by_connection.setdefault(delivery.connection, []).append(delivery.packet_id)
+        with self._lock:
+            self._held -= len(deliveries)
+            self._held_bytes -= sum(len(delivery.payload) for delivery in deliveries)
+            self._orders.extend(by_connection.items())
+        self._room.set()
+        self._wake()
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publish once connected, QoS 1; of too many that wait the newest are dropped, since gateways ask again."""
+        with self._lock:
+            if len(self._orders) < _OUTGOING:
+                self._orders.append((topic, payload))
+        self._wake()
+
+    def _wake(self) -> None:
+        try:
+            self._waker.send(b"\0")
+        except BlockingIOError:
+            return
+
+    # the thread's side
+
+    def _make_client(self) -> _Client:
+        client = _Client(
+            callback_api_version=CallbackAPIVersion.VERSION2,
+            client_id=self._endpoint.client_id,
+            clean_session=False,
+            manual_ack=True,
+            reconnect_on_failure=False,
+        )
+        client.max_inflight_messages_set(1_000)
+        client.max_queued_messages_set(_OUTGOING)
+        client.username_pw_set(self._endpoint.username, self._endpoint.password)
+        if self._endpoint.tls_ca_file is not None:
+            client.tls_set(ca_certs=self._endpoint.tls_ca_file)
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        return client
+
+    def _run(self) -> None:
+        pause_s = _BACKOFF_S[0]
+        told = False
+        while not self._stopping:
+            self._connection += 1
+            try:
+                self._client.forget()
+                self._client.connect(self._endpoint.host, self._endpoint.port, KEEPALIVE_S)
+                self._serve()
+            except OSError as error:
+                if not told:
+                    log.warning("broker_unreachable", error=str(error))
+                told = True
+            if self._subscribed:
+                pause_s, told = _BACKOFF_S[0], False
+                log.warning("broker_lost", stopping=self._stopping)
+            self._leave()
+            if not self._stopping:
+                self._await_order(pause_s)
+                pause_s = min(2 * pause_s, _BACKOFF_S[1])
+
+    def _leave(self) -> None:
+        """Drop what the broker will deliver again, and wait for room if there is none."""
+        self._subscribed = False
+        with self._lock:
+            dropped = self._pile.take()
+            self._held -= len(dropped)
+            self._held_bytes -= sum(len(delivery.payload) for delivery in dropped)
+        while self._full and not self._stopping:
+            self._room.clear()
+            if self._full:
+                self._room.wait()
+
+    def _await_order(self, pause_s: float) -> None:
+        """Wait before the next attempt, and no longer than until we are told to stop."""
+        self._room.clear()
+        if not self._stopping:
+            self._room.wait(pause_s)
+
+    @property
+    def _full(self) -> bool:
+        return self._held >= self._limits.window or self._held_bytes >= WINDOW_BYTES
+
+    def _serve(self) -> None:
+        """One connection, until it ends or is given up."""
+        client = self._client
+        full_since: float | None = None
+        while (link := client.socket()) is not None and not self._stopping:
+            self._carry_out()
+            if self._full:
+                full_since = full_since or self._clock.monotonic_s()
+                if self._clock.real_s(self._clock.monotonic_s() - full_since) > PATIENCE_S:
+                    log.warning("window_full_connection_given_up", held=self._held)
+                    break
+            else:
+                full_since = None
+            reads = [self._wakee] if full_since is not None else [self._wakee, link]
+            writes = [link] if client.want_write() else []
+            timeout_s = 0.0 if client.ahead and full_since is None else 1.0
+            readable, writable, _ = select.select(reads, writes, [], timeout_s)
+            if self._wakee in readable:
+                self._drain_wakee()
+            if link in readable or (client.ahead and full_since is None):
+                self._read()
+            if writable:
+                client.loop_write()
+            client.loop_misc()
+        client.disconnect()
+
+    def _read(self) -> None:
+        """Take in what has arrived, as far as the window allows."""
+        client = self._client
+        client.loop_read()
+        while client.ahead and not self._full and client.loop_read() == mqtt.MQTT_ERR_SUCCESS:
+            continue
+
+    def _drain_wakee(self) -> None:
+        try:
+            self._wakee.recv(65_536)
+        except BlockingIOError:
+            return
+
+    def _carry_out(self) -> None:
+        """Send what asyncio asked for; acknowledgements of an earlier connection are void."""
+        while self._orders and self._subscribed:
+            with self._lock:
+                what, argument = self._orders.popleft()
+            if isinstance(what, str):
+                self._client.publish(what, argument, qos=1)  # type: ignore[arg-type]
+            elif what == self._connection:
+                for packet_id in argument:
+                    self._client.ack(packet_id, 1)
+
+    def _on_connect(self, client: mqtt.Client, _data: Any, flags: mqtt.ConnectFlags, code: ReasonCode, _p: Any) -> None:
+        if code.is_failure:
+            log.warning("broker_refused", reason=str(code))
+            return
+        log.info("broker_connected", session_present=flags.session_present)
+        client.subscribe(self._filters)
+
+    def _on_subscribe(self, client: mqtt.Client, _data: Any, _mid: int, codes: list[ReasonCode], _p: Any) -> None:
+        if any(code.is_failure for code in codes):
+            log.error("subscription_refused", filters=[topic for topic, _ in self._filters])
+            client.disconnect()
+            return
+        self._subscribed = True
+        self._loop.call_soon_threadsafe(self._ready.set)
+
+    def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = "?"
+        delivery = Delivery(topic, bytes(message.payload), message.mid, self._connection)
+        with self._lock:
+            was_empty, was_full = not len(self._pile), self._pile.full
+            self._pile.add(delivery, len(message.payload), self._clock.monotonic_s())
+            self._held += 1
+            self._held_bytes += len(message.payload)
+            wake = was_empty or (self._pile.full and not was_full)
+        if wake:
+            self._loop.call_soon_threadsafe(self._news.set)
