@@ -81,6 +81,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Simulate until `stop`. Raises ConfigurationError for a plant or scenario that does not fit, OSError if a
     device's port is taken."""
     service = SimulatorService(settings)
+    await service.simulation.advance(service.simulation.start)
     await service.simulation.fleet.open()
     try:
         async with asyncio.TaskGroup() as tasks:
