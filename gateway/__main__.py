@@ -11,7 +11,7 @@ from pathlib import Path
 
 import uvloop
 
-from gashub.errors import ConfigurationError
+from gashub.errors import ConfigurationError, HubError
 from gashub.logs import configure
 
 from .config import GatewayConfig, load
@@ -45,7 +45,11 @@ def main() -> int:
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    uvloop.run(_serve(configs, arguments.seed))
+    try:
+        uvloop.run(_serve(configs, arguments.seed))
+    except HubError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     return 0
 
 

@@ -150,7 +150,8 @@ class _SlotDecoder:
         """Whether the device raises one of its fault bits here; shape (n,)."""
         if not self.is_status:
             return np.zeros(len(words), np.bool_)
-        return np.not_equal(words[:, self._status_at] & self._fault_mask, 0)
+        flags: Bool = np.not_equal(words[:, self._status_at] & self._fault_mask, 0)
+        return flags
 
 
 def _atmosphere(slot: Slot, settings: dict[str, float]) -> float:

@@ -11,8 +11,10 @@ own, so that a slow flush never stops the polling.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final, TypeVar
 
 import structlog
@@ -34,7 +36,7 @@ from gashub.wire import (
 from .config import GatewayConfig
 from .outbox import Outbox, Sending
 from .packets import PACKET_SCANS, Packer, Scan
-from .spool import Spool, size_of
+from .spool import Spool, Stored, size_of
 from .tally import Tally
 from .uplink import Uplink
 
@@ -46,11 +48,11 @@ Result = TypeVar("Result")
 log = structlog.get_logger()
 
 
-def relabel(body: bytes, header: Header) -> bytes:
-    """The same frames under another header; the same bytes if it is the header they have."""
+def relabel(body: bytes, header: Header) -> bytes | None:
+    """The same frames under another header, the same bytes if it is their own; None for what cannot be read."""
     message = decode(body)
     if not isinstance(message, Message):
-        raise TypeError(f"the spool holds what this version cannot read: {message.detail}")
+        return None
     return body if message.header == header else encode(header, message.frames)
 
 
@@ -76,6 +78,8 @@ class Forwarder:
             resend_s=config.gateway.resend_s,
             new_boot=new_boot,
         )
+        self._unspooled = Header(gateway=config.gateway.id, boot=new_boot(), lane=Lane.LIVE, seq=0)
+        self._disk_failed = False
         self._since_ms = to_ms(clock.now())
         self._announced: GatewayState | None = None
         self._announced_s = float("-inf")
@@ -109,7 +113,10 @@ class Forwarder:
             self._announce(online=False)
             await self._acknowledged()
         await self._uplink.stop()
-        await self._on_disk(self._spool.free, self._outbox.take_freed())
+        try:
+            await self._on_disk(self._spool.free, self._outbox.take_freed())
+        except sqlite3.Error as error:
+            self._disk_fault(error)
         await self._on_disk(self._spool.close)
         self._disk.shutdown()
 
@@ -147,19 +154,47 @@ class Forwarder:
         if self._outbox.boot != boot:
             body = encode(self._outbox.next_header(Lane.LIVE), frames)
         freed = self._outbox.take_freed()
-        stored = await self._on_disk(lambda: self._spool.append(body, len(frames), freed=freed, given_up=given_up))
-        self._tally.dropped_packets += len(given_up)
-        self._tally.dropped_frames += sum(packet.frames for packet in given_up)
+        self._count_dropped(given_up)
+        self._tally.packets += 1
+        self._tally.frames += len(frames)
+        self._tally.readings += frames.readings
+        try:
+            stored = await self._on_disk(lambda: self._spool.append(body, len(frames), freed=freed, given_up=given_up))
+        except sqlite3.Error as error:
+            self._disk_fault(error)
+            self._send_unspooled(frames, live=live)
+            return
+        self._disk_works()
         if live:
             self._outbox.add_live(stored, stopwatch_s())
             self._publish(body)
         else:
             self._outbox.add_waiting(stored)
-        self._tally.packets += 1
-        self._tally.frames += len(frames)
-        self._tally.readings += frames.readings
-        if given_up:
-            self._changed()
+        self._changed()
+
+    def _send_unspooled(self, frames: FrameBatch, *, live: bool) -> None:
+        """Send what the disk did not take, so that alarms still see it, numbered apart: it cannot be repeated."""
+        if not live:
+            self._tally.dropped_packets += 1
+            self._tally.dropped_frames += len(frames)
+            return
+        self._unspooled = replace(self._unspooled, seq=self._unspooled.seq + 1)
+        self._tally.unspooled_packets += 1
+        self._publish(encode(self._unspooled, frames))
+
+    def _count_dropped(self, packets: Sequence[Stored]) -> None:
+        self._tally.dropped_packets += len(packets)
+        self._tally.dropped_frames += sum(packet.frames for packet in packets)
+
+    def _disk_fault(self, error: sqlite3.Error) -> None:
+        if not self._disk_failed:
+            log.warning("spool_failed", gateway=self._section.id, reason=str(error))
+        self._disk_failed = True
+
+    def _disk_works(self) -> None:
+        if self._disk_failed:
+            log.info("spool_works_again", gateway=self._section.id)
+        self._disk_failed = False
 
     # sending
 
@@ -176,10 +211,22 @@ class Forwarder:
                 continue
 
     async def _send_one(self, sending: Sending) -> None:
-        bodies = await self._on_disk(lambda: self._spool.read([sending.packet.id]))
-        if body := bodies.get(sending.packet.id):
-            self._publish(relabel(body, sending.header))
-            self._tally.resent += sending.again
+        packet = sending.packet
+        try:
+            body = await self._on_disk(self._spool.read, packet.id)
+        except sqlite3.Error as error:
+            self._disk_fault(error)
+            return
+        if body is None or not self._outbox.holds(sending):
+            return
+        labelled = relabel(body, sending.header)
+        if labelled is None:
+            log.warning("spooled_packet_unreadable", gateway=self._section.id, packet=packet.id)
+            self._outbox.give_up(packet)
+            self._count_dropped([packet])
+            return
+        self._publish(labelled)
+        self._tally.resent += sending.again
 
     def _publish(self, body: bytes) -> None:
         self._tally.published += self._uplink.publish(self._source.topic("data"), body)

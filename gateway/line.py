@@ -25,7 +25,7 @@ from .plan import Request
 
 _RECONNECT_FIRST_S: Final = 0.5
 _RECONNECT_LIMIT_S: Final = 15.0
-_MUTE_BEFORE_REOPEN: Final = 8
+_MUTE_MAX: Final = 8
 
 log = structlog.get_logger()
 
@@ -55,15 +55,16 @@ _DOWN: Final = Answer(outcome=Outcome.DOWN)
 class Line:
     """A line to `host`:`port`. Not to be shared by two tasks.
 
-    timeout_s: real seconds within which an answer must come.
+    timeout_s: real seconds within which an answer must come. units: how many are asked on it; when so many requests
+    in a row were not answered, nobody is there, and the connection is opened anew.
     """
 
-    def __init__(self, name: str, host: str, port: int, *, timeout_s: float, rng: Random) -> None:
+    def __init__(self, name: str, host: str, port: int, *, timeout_s: float, units: int, rng: Random) -> None:
         self.name = name
         self.timeout_s = timeout_s
         self.opened = 0
         self._client = AsyncModbusTcpClient(host, port=port, timeout=timeout_s, retries=0, reconnect_delay=0, name=name)
-        self._client.set_max_no_responses(_MUTE_BEFORE_REOPEN)
+        self._client.set_max_no_responses(min(units, _MUTE_MAX))
         self._rng = rng
         self._failed_connects = 0
         self._retry_at_s = 0.0

@@ -26,6 +26,9 @@ _COUNTERS: Final = {
     "resent": "packets sent again because the historian did not confirm them",
     "dropped_packets": "packets given up at the spool's bound",
     "dropped_frames": "frames in them",
+    "unspooled_packets": "packets sent without a copy on disk, because the disk failed",
+    "scans": "scans of a device",
+    "missed": "scans left out because the line was late",
     "connects": "sessions with the broker",
 }
 _GAUGES: Final = {"spool_packets": "packets not yet committed", "spool_bytes": "what they count against the bound"}

@@ -98,6 +98,18 @@ class Outbox:
         self._lanes = {lane: _LaneState() for lane in Lane}
         self.boot = self._new_boot()
 
+    def give_up(self, packet: Stored) -> None:
+        """Forget a packet that cannot be sent; the numbering starts anew."""
+        self._renumber()
+        self._waiting.remove(packet)
+        self.bytes -= packet.size
+        self._freed.append(packet.id)
+
+    def holds(self, sending: Sending) -> bool:
+        """Whether a packet still has that header and waits to be confirmed."""
+        header = sending.header
+        return header.boot == self.boot and self._lanes[header.lane].unconfirmed.get(header.seq) == sending.packet
+
     def next_header(self, lane: Lane) -> Header:
         """The header that the next packet of that lane will have."""
         return Header(gateway=self._gateway, boot=self.boot, lane=lane, seq=self._lanes[lane].next_seq)

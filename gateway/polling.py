@@ -145,6 +145,8 @@ class Poller:
         """Tell the schedule how it went; log when a unit falls silent and when it is back."""
         now_s = self._clock.monotonic_s()
         unit = self._units[number]
+        self._tally.scans += 1
+        missed_before = self._schedule.missed
         match outcome:
             case Outcome.DOWN:
                 self._schedule.passed(number, now_s)
@@ -157,3 +159,4 @@ class Poller:
                     log.info("unit_back", line=self._line.name, device=unit.device)
                 if all_silent:
                     self._schedule.recall(now_s)
+        self._tally.missed += self._schedule.missed - missed_before

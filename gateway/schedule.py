@@ -27,6 +27,7 @@ _DOUBLINGS_MAX: Final = 16
 class _Unit:
     period_s: float
     phase_s: float
+    due_s: float
     failures: int = 0
 
 
@@ -40,9 +41,10 @@ class Schedule:
         n = max(len(periods_s), 1)
         self._timeout_s = timeout_s
         self._rng = rng
+        phases_s = [start_s + period * (number + rng.random()) / n for number, period in enumerate(periods_s)]
         self._units = [
-            _Unit(period_s=period, phase_s=start_s + period * (number + rng.random()) / n)
-            for number, period in enumerate(periods_s)
+            _Unit(period_s=period, phase_s=phase, due_s=phase)
+            for period, phase in zip(periods_s, phases_s, strict=True)
         ]
         self._turns = [(unit.phase_s, number) for number, unit in enumerate(self._units)]
         heapq.heapify(self._turns)
@@ -59,14 +61,17 @@ class Schedule:
         return sum(unit.failures > 0 for unit in self._units)
 
     def take(self) -> int:
-        """The unit whose turn is next; say afterwards how it went, by `answered`, `silent_at` or `skipped`."""
+        """The unit whose turn is next; say afterwards how it went: `answered`, `unanswered` or `passed`."""
         return heapq.heappop(self._turns)[1]
 
     def answered(self, number: int, now_s: float) -> bool:
         """The unit answered: back to its grid. True if it had been silent."""
         unit = self._units[number]
         was_silent, unit.failures = unit.failures > 0, 0
-        self._put(number, self._on_grid(unit, now_s))
+        due_s = self._on_grid(unit, now_s)
+        if not was_silent:
+            self.missed += max(round((due_s - unit.due_s) / unit.period_s) - 1, 0)
+        self._put(number, due_s)
         return was_silent
 
     def unanswered(self, number: int, now_s: float) -> bool:
@@ -94,4 +99,5 @@ class Schedule:
         return unit.phase_s + max(turns, 0) * unit.period_s
 
     def _put(self, number: int, due_s: float) -> None:
+        self._units[number].due_s = due_s
         heapq.heappush(self._turns, (due_s, number))

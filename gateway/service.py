@@ -35,10 +35,11 @@ class Gateway:
         self.tally = Tally()
         clock = config.make_clock()
         self._forwarder = Forwarder(config, clock, self.tally, new_boot)
-        self._lines = {
-            line.id: Line(line.id, line.host, line.port, timeout_s=line.timeout_s, rng=rng) for line in config.lines
-        }
         units = _units(config)
+        self._lines = {
+            line.id: Line(line.id, line.host, line.port, timeout_s=line.timeout_s, units=len(units[line.id]), rng=rng)
+            for line in config.lines
+        }
         self._pollers = {
             name: Poller(line, units[name], clock=clock, rng=rng, tally=self.tally, deliver=self._forwarder.deliver)
             for name, line in self._lines.items()

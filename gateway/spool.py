@@ -19,6 +19,8 @@ from typing import Final
 
 import structlog
 
+from gashub.errors import Conflict, Unavailable
+
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS packet (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -35,8 +37,7 @@ INSERT OR IGNORE INTO dropped VALUES (1, 0, 0);
 """
 ROW_OVERHEAD_BYTES: Final = 64
 _WAL_LIMIT_BYTES: Final = 4 << 20
-_BUSY_S: Final = 5.0
-_DELETE_CHUNK: Final = 500
+_BUSY_S: Final = 2.0
 
 log = structlog.get_logger()
 
@@ -64,15 +65,20 @@ def size_of(body: bytes) -> int:
 
 
 class Spool:
-    """The spool in the file at `path`. A file that SQLite cannot read is put aside, not lost, and a new one begun."""
+    """The spool in the file at `path`. A file that SQLite cannot read is put aside, not lost, and a new one begun.
+
+    Raises Conflict if another process has it, Unavailable if the disk does not let it be opened.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             self._db = _open(path)
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise Conflict(f"opening the spool {path}", "another process has it open") from error
+            raise Unavailable(f"the spool {path} cannot be opened: {error}") from error
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise
             aside = _put_aside(path)
             log.warning("spool_unreadable", path=str(path), kept_as=str(aside), reason=str(error))
             self._db = _open(path)
@@ -107,10 +113,10 @@ class Spool:
         with self._db:
             self._forget(ids)
 
-    def read(self, ids: Sequence[int]) -> dict[int, bytes]:
-        """The bodies of those packets that are still there."""
-        bodies = ((key, self._db.execute("SELECT body FROM packet WHERE id = ?", (key,)).fetchone()) for key in ids)
-        return {key: row[0] for key, row in bodies if row is not None}
+    def read(self, key: int) -> bytes | None:
+        """The body of a packet, None if it is no longer there."""
+        row = self._db.execute("SELECT body FROM packet WHERE id = ?", (key,)).fetchone()
+        return None if row is None else row[0]
 
     def close(self) -> None:
         """Close the file."""
@@ -123,6 +129,7 @@ class Spool:
 def _open(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False)
     try:
+        db.execute("PRAGMA locking_mode=EXCLUSIVE")
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute(f"PRAGMA journal_size_limit={_WAL_LIMIT_BYTES}")

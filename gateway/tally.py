@@ -18,7 +18,7 @@ class Tally:
     round_trip_s: float = 0.0
     answered: int = 0
     scans: int = 0
-    overruns: int = 0
+    missed: int = 0
     packets: int = 0
     frames: int = 0
     readings: int = 0
@@ -28,6 +28,7 @@ class Tally:
     spool_bytes: int = 0
     dropped_packets: int = 0
     dropped_frames: int = 0
+    unspooled_packets: int = 0
     connects: int = 0
 
     def count(self, answer: Answer) -> None:

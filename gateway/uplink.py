@@ -46,6 +46,7 @@ class Uplink:
         self.connected = False
         self.connects = 0
         self.unacknowledged = 0
+        self._refused = False
         self._broker = broker
         self._will = will
         self._subscription = subscription
@@ -121,10 +122,11 @@ class Uplink:
 
     def _connect(self, reason: str, accepted: bool) -> None:
         if accepted:
-            self.connected = True
+            self.connected, self._refused = True, False
             self.connects += 1
             log.info("uplink_open", broker=f"{self._broker.host}:{self._broker.port}")
-        else:
+        elif not self._refused:
+            self._refused = True
             log.warning("uplink_refused", reason=reason)
         self._changed()
 
