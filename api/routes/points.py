@@ -20,7 +20,7 @@ PointId = Annotated[int, Query(ge=8, lt=2**31)]
 
 
 class LatestAnswer(BaseModel):
-    """A point's newest stored reading; `age_s` is against the hub's clock, so that an old value is never taken for new."""
+    """A point's newest stored reading, with its age by the hub's clock, so that an old value is never taken for new."""
 
     point_id: int
     measured_at: datetime
