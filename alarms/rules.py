@@ -199,6 +199,19 @@ class _Places:
         )
 
 
+def rounds(frames: FrameBatch, blocks: Ints) -> list[npt.NDArray[np.intp]]:
+    """Frames of `blocks` (sorted), split so that no part has a block twice, each block's frames in order of time."""
+    own = np.flatnonzero(np.isin(frames.block_id, blocks))
+    if len(own) == 0:
+        return []
+    order = own[np.lexsort((frames.measured_at_ms[own], frames.block_id[own]))]
+    block = frames.block_id[order]
+    firsts = np.flatnonzero(np.r_[True, block[1:] != block[:-1]])
+    rank = np.arange(len(block)) - np.repeat(firsts, np.diff(np.r_[firsts, len(block)]))
+    last = int(rank.max())
+    return [order] if last == 0 else [order[rank == r] for r in range(last + 1)]
+
+
 class Evaluator:
     """The state of every condition on points (limits, states, rates, bad quality), moved on frame by frame.
 
@@ -250,22 +263,9 @@ class Evaluator:
     def evaluate(self, frames: FrameBatch) -> list[Transition]:
         """Judge frames in any order; returns what changed, in order of time for each condition."""
         found: list[Transition] = []
-        for chosen in self._rounds(frames):
+        for chosen in rounds(frames, self._blocks):
             found += self._round(frames.take(chosen))
         return found
-
-    def _rounds(self, frames: FrameBatch) -> list[npt.NDArray[np.intp]]:
-        """Frames split so that no part has a block twice, each block's frames in order of time."""
-        order = np.lexsort((frames.measured_at_ms, frames.block_id))
-        block = frames.block_id[order]
-        order, block = order[np.isin(block, self._blocks)], block[np.isin(block, self._blocks)]
-        if len(block) == 0:
-            return []
-        firsts = np.flatnonzero(np.r_[True, block[1:] != block[:-1]])
-        rank = np.arange(len(block)) - np.repeat(firsts, np.diff(np.r_[firsts, len(block)]))
-        if int(rank.max()) == 0:
-            return [order]
-        return [order[rank == r] for r in range(int(rank.max()) + 1)]
 
     def _round(self, frames: FrameBatch) -> list[Transition]:
         at = np.searchsorted(self._blocks, frames.block_id)
