@@ -118,6 +118,13 @@ class Solution:
     iterations: int
     node_kpa_absolute: Floats
     splits: tuple[tuple[int, float], ...]
+    hole_node: Ints
+
+    def hole_flow_at(self, junctions: Ints) -> Floats:
+        """What holes at each of these junctions lose [m³/h std]."""
+        lost = np.bincount(self.hole_node, self.orifice_flow_m3h_std, len(self.node_kpa_absolute))
+        at: Floats = lost[junctions]
+        return at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -301,7 +308,9 @@ class Hydraulics:
         n = len(self._height)
         start, end, length = self._start.copy(), self._end.copy(), self._length.copy()
         edge = np.concatenate([np.arange(len(start)), np.array([pipe for pipe, _ in splits], np.intp)])
-        new_start, new_end, new_length = [], [], []
+        new_start: list[int] = []
+        new_end: list[int] = []
+        new_length: list[float] = []
         far_end = dict(enumerate(end.tolist()))
         done: dict[int, float] = {}
         # The first cut of a pipe shortens it; each further one shortens the piece that the last one left.
@@ -485,10 +494,11 @@ class Hydraulics:
             gate_flow_m3h_std=-balance.excess[self._gates],
             orifice_flow_m3h_std=balance.lost,
             supplied=np.clip(balance.supplied[:n], 0.0, 1.0),
-            linepack_m3_std=np.bincount(zone, per_kpa * pressure, len(self.zones)),
+            linepack_m3_std=np.bincount(zone, per_kpa * pressure, len(self.zones)).astype(np.float64),
             iterations=iterations,
             node_kpa_absolute=pressure,
             splits=plan.splits,
+            hole_node=moment.hole_node,
         )
 
 
