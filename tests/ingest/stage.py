@@ -1,4 +1,4 @@
-"""A hub in small for the tests of ingest: a registry, a gateway that publishes, the service in this process or its own."""
+"""A hub in small for the tests: a registry, a gateway that publishes, the service here or in its own process."""
 
 from __future__ import annotations
 
