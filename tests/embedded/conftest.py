@@ -69,9 +69,8 @@ class Other:
 
 
 _STAY = """
-import json, sys
-sys.stdout.write("SAID " + json.dumps(say) + chr(10))
-sys.stdout.flush()
+import json, os, sys
+os.write(1, (chr(10) + "SAID " + json.dumps(say) + chr(10)).encode())  # whole, whatever other threads log meanwhile
 sys.stdin.read()
 """
 
