@@ -175,7 +175,7 @@ class Block(_Part):
     """Up to eight slots that are sampled together."""
 
     name: Annotated[str, Field(pattern=r"[a-z][a-z0-9_]*")]
-    slot: Annotated[tuple[Slot, ...], Field(min_length=1, max_length=SLOTS)]
+    slot: tuple[Slot, ...]
 
 
 class Parameter(_Part):
@@ -209,7 +209,7 @@ class Profile(_Part):
     profile: About
     limits: Limits = Limits()
     parameters: dict[str, Parameter] = Field(default_factory=dict)
-    block: Annotated[tuple[Block, ...], Field(min_length=1)]
+    block: tuple[Block, ...]
 
     def find_block(self, name: str) -> Block:
         """The block of that name. Raises NotFound."""
@@ -256,6 +256,8 @@ def parse(document: dict[str, Any], source: str) -> Profile:
 def check(profile: Profile) -> list[Problem]:
     """Every contradiction in a profile whose shape is right."""
     problems = _repeated("block", [block.name for block in profile.block])
+    if not any(block.slot for block in profile.block):
+        problems.append(Problem(where="block", what="there is no slot", allowed="one [[block.slot]] or more"))
     for name, parameter in profile.parameters.items():
         if not parameter.low <= parameter.default <= parameter.high:
             problems.append(
@@ -265,6 +267,7 @@ def check(profile: Profile) -> list[Problem]:
                     allowed=f"{parameter.low} to {parameter.high}",
                 )
             )
+    problems += _group_faults(profile)
     for block in profile.block:
         problems += _repeated(f"block {block.name}: slot number", [slot.slot for slot in block.slot])
         problems += _repeated(f"block {block.name}: slot name", [slot.name for slot in block.slot])
@@ -281,6 +284,23 @@ def _repeated(where: str, keys: list[Any]) -> list[Problem]:
         Problem(where=f"{where} {key}", what="stands twice", allowed="once")
         for key in sorted({key for key in keys if keys.count(key) > 1})
     ]
+
+
+def _group_faults(profile: Profile) -> list[Problem]:
+    """Groups that no single request can bring."""
+    slots = [slot for block in profile.block for slot in block.slot]
+    problems: list[Problem] = []
+    for name in sorted({slot.group for slot in slots if slot.group is not None}):
+        members = [slot for slot in slots if slot.group == name]
+        cells = [cell for slot in members for cell in slot.cells]
+        span = max(cell.end for cell in cells) - min(cell.address for cell in cells)
+        if len({slot.function for slot in members}) > 1:
+            problems.append(Problem(where=f"group {name}", what="is read by several functions", allowed="one"))
+        if span > profile.limits.max_count:
+            problems.append(
+                Problem(where=f"group {name}", what=f"spans {span} registers", allowed=f"{profile.limits.max_count}")
+            )
+    return problems
 
 
 def _slot_faults(slot: Slot, profile: Profile) -> list[tuple[str, str]]:

@@ -68,7 +68,7 @@ class Schedule:
         """The unit answered: back to its grid. True if it had been silent."""
         unit = self._units[number]
         was_silent, unit.failures = unit.failures > 0, 0
-        due_s = self._on_grid(unit, now_s)
+        due_s = self._after(unit, now_s)
         if not was_silent:
             self.missed += max(round((due_s - unit.due_s) / unit.period_s) - 1, 0)
         self._put(number, due_s)
@@ -85,7 +85,7 @@ class Schedule:
 
     def passed(self, number: int, now_s: float) -> None:
         """The unit was not asked, at no cost, because the line is down: its next turn on the grid stays."""
-        self._put(number, self._on_grid(self._units[number], now_s))
+        self._put(number, self._after(self._units[number], now_s))
 
     def recall(self, now_s: float) -> None:
         """The line has come back to life: ask every silent unit soon."""
@@ -93,6 +93,10 @@ class Schedule:
             unit.failures = min(unit.failures, 1)
         self._turns = [(min(due, self._on_grid(self._units[number], now_s)), number) for due, number in self._turns]
         heapq.heapify(self._turns)
+
+    def _after(self, unit: _Unit, now_s: float) -> float:
+        """The unit's next turn; never the one it has just had, even if the timer was a little early."""
+        return self._on_grid(unit, max(now_s, unit.due_s + unit.period_s / 2))
 
     def _on_grid(self, unit: _Unit, now_s: float) -> float:
         turns = math.floor((now_s - unit.phase_s) / unit.period_s) + 1
