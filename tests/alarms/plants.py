@@ -74,7 +74,7 @@ def network(zone: str) -> Network:
 
 
 def registry(zone: str, *, first_block: int = 1) -> Registry:
-    """One regulator station (block +0: outlet, slam-shut, gas), its meter (+1), two loggers (+2, +3), a customer (+4)."""
+    """A regulator station (block +0: outlet, slam-shut, gas), its meter (+1), two loggers (+2, +3), a customer (+4)."""
     b = first_block
 
     def station(name: str, kind: StationKind, junction: str) -> Station:
