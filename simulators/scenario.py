@@ -70,8 +70,9 @@ class _Strict(BaseModel):
 class Event(_Strict):
     """Something to happen `at_s` hub seconds after the scenario's start.
 
-    `size_m3h`: a leak's flow when it is full grown [m³/h std]; `growth_s`: how long it grows; `late_s`: how late a
-    late device answers, in real seconds.
+    `size_m3h`: a leak's flow when it is full grown [m³/h std]; `growth_s`: how long it grows; `slam_shut_trips`:
+    whether the slam-shut of a regulator that fails open still works; `late_s`: how late a late device answers, in real
+    seconds.
     """
 
     kind: EventKind
@@ -80,6 +81,7 @@ class Event(_Strict):
     pick: str | None = None
     size_m3h: Annotated[float, Field(gt=0, le=100_000)] | None = None
     growth_s: Annotated[float, Field(ge=0, le=86_400)] = 0.0
+    slam_shut_trips: bool = False
     late_s: Annotated[float, Field(gt=0, le=600)] = 3.0
 
     @model_validator(mode="after")

@@ -46,7 +46,7 @@ _FAULT: Final = {
     EventKind.DEVICE_GARBAGE: Fault.GARBAGE,
 }
 _REFRESHES_PER_REAL_S: Final = 25.0
-_STEPS_PER_REAL_S: Final = 4.0
+_STEPS_PER_REAL_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -237,4 +237,5 @@ def _field_event(event: Event, place: Place) -> FieldEvent:
         element=Element(kind=_ELEMENT[place.kind], id=place.id),
         size_m3h=event.size_m3h or 0.0,
         growth_s=event.growth_s,
+        slam_shut_trips=event.slam_shut_trips,
     )

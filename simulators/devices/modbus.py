@@ -28,6 +28,7 @@ _READ: Final = struct.Struct(">BHH")
 _MAX_LENGTH: Final = 254
 _MAX_READ: Final = 125
 _MAX_BUFFER: Final = 64 * 1024
+_CLOSE_S: Final = 1.0
 _READS: Final = frozenset({3, 4})
 
 ILLEGAL_FUNCTION: Final = 1
@@ -102,6 +103,7 @@ class Line:
             raise Conflict("two units with one number", "sharing a line", ["numbers of their own"])
         self._host = host
         self._port = port
+        self._wanted = False
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
 
@@ -126,14 +128,30 @@ class Line:
 
     async def open(self) -> None:
         """Listen; a port of 0 becomes a free one, which is kept from then on."""
+        self._wanted = True
+        await self.settle()
+
+    async def close(self) -> None:
+        """Stop listening and hang up on everyone."""
+        self._wanted = False
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Listen or not, as the units' faults ask: one that refuses takes its whole line with it."""
+        refused = any(unit.fault is Fault.REFUSES for unit in self._units.values())
+        if self._wanted and not refused:
+            await self._listen()
+        else:
+            await self._hang_up()
+
+    async def _listen(self) -> None:
         if self._server is not None:
             return
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Connection(self), self._host, self._port, reuse_address=True)
         self._port = self._server.sockets[0].getsockname()[1]
 
-    async def close(self) -> None:
-        """Stop listening and hang up on everyone."""
+    async def _hang_up(self) -> None:
         server, self._server = self._server, None
         if server is None:
             return
@@ -141,14 +159,7 @@ class Line:
         for connection in list(self._connections):
             connection.hang_up()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(server.wait_closed(), 1.0)
-
-    async def settle(self) -> None:
-        """Open or close as the units' faults ask: one that refuses takes its whole line with it."""
-        if any(unit.fault is Fault.REFUSES for unit in self._units.values()):
-            await self.close()
-        else:
-            await self.open()
+            await asyncio.wait_for(server.wait_closed(), _CLOSE_S)
 
     def attach(self, connection: _Connection) -> None:
         """Remember a connection, to hang up on it later."""

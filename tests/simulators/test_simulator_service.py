@@ -171,7 +171,7 @@ async def test_a_stuck_sensor_stands_still_while_the_others_move(town: Town) -> 
 
 
 async def test_counters_grow_evenly_between_the_steps_of_physics(town: Town) -> None:
-    simulation = Simulation(town, seed=1, clock=ManualClock(START, speed=40.0))
+    simulation = Simulation(town, seed=1, clock=ManualClock(START, speed=100.0))
     assert simulation.step_s == 10
     await after(simulation, 20)
     volumes = []
