@@ -29,7 +29,7 @@ def _parts(network: Network, zone: str) -> int:
     at = {name: k for k, name in enumerate(mine)}
     edges = [
         (at[edge.from_junction], at[edge.to_junction])
-        for edge in [*network.pipes, *(valve for valve in network.valves if valve.normally_open)]
+        for edge in [*network.pipes, *network.regulators, *(v for v in network.valves if v.normally_open)]
         if edge.from_junction in at and edge.to_junction in at
     ]
     rows, columns = np.array(edges).T
