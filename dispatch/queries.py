@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -9,7 +10,7 @@ from importlib.resources import files
 from typing import Any, Final, TypeVar
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 
 from gashub.errors import NotFound
 
@@ -68,6 +69,14 @@ class TicketDetail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeValve:
+    """A valve to close; `position` counts from 1 in the order to walk them."""
+
+    position: int
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """A supply-interruption notice.
 
@@ -86,14 +95,14 @@ class Notice:
     starts_at: datetime
     expected_end_at: datetime
     area: list[list[tuple[float, float]]]
-    valves: list[str]
+    valves: list[NoticeValve]
     regulators: list[str]
     customers_by_class: dict[str, int]
     sensitive_count: int
     restored_at: datetime | None
     closed_at: datetime | None
-    service_points: int
-    service_points_restored: int
+    service_point_count: int
+    restored_count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +138,7 @@ class NoticeDetail:
 
 
 async def tickets(connection: AsyncConnection[Any], open_only: bool = True, *, limit: int = LIMIT) -> list[Ticket]:
-    """Tickets, open ones first, each group newest first."""
+    """Tickets: open ones by when their crew is due, then the finished ones, newest first."""
     return await _rows(connection, Ticket, _query("tickets"), {"open_only": open_only, "id": None, "limit": limit})
 
 
@@ -150,12 +159,12 @@ async def ticket(connection: AsyncConnection[Any], ticket_id: int) -> TicketDeta
 
 async def notices(connection: AsyncConnection[Any], open_only: bool = True, *, limit: int = LIMIT) -> list[Notice]:
     """Notices, open ones first, each group newest first."""
-    return await _rows(connection, Notice, _query("notices"), {"open_only": open_only, "id": None, "limit": limit})
+    return await _notices(connection, open_only=open_only, limit=limit)
 
 
 async def notice(connection: AsyncConnection[Any], notice_id: int) -> NoticeDetail:
     """One notice. Raises NotFound."""
-    found = await _rows(connection, Notice, _query("notices"), {"open_only": False, "id": notice_id, "limit": 1})
+    found = await _notices(connection, open_only=False, notice_id=notice_id)
     if not found:
         raise NotFound("notice", notice_id)
     service_points = await _rows(
@@ -173,6 +182,27 @@ async def notice(connection: AsyncConnection[Any], notice_id: int) -> NoticeDeta
         {"id": notice_id},
     )
     return NoticeDetail(notice=found[0], service_points=service_points, versions=versions)
+
+
+async def links(connection: AsyncConnection[Any], incidents: Sequence[int]) -> dict[int, tuple[int, int | None]]:
+    """The ticket of each incident that has one, and its notice where it has one too."""
+    cursor = await connection.execute(
+        "SELECT t.incident_id, t.id, n.id FROM ticket t LEFT JOIN notice n ON n.ticket_id = t.id "
+        "WHERE t.incident_id = ANY (%s)",
+        (list(incidents),),
+    )
+    return {incident: (ticket_id, notice_id) for incident, ticket_id, notice_id in await cursor.fetchall()}
+
+
+async def _notices(
+    connection: AsyncConnection[Any], *, open_only: bool, notice_id: int | None = None, limit: int = 1
+) -> list[Notice]:
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_query("notices"), {"open_only": open_only, "id": notice_id, "limit": limit})
+        rows = await cursor.fetchall()
+    for row in rows:
+        row["valves"] = [NoticeValve(position=n, id=valve) for n, valve in enumerate(row["valves"], 1)]
+    return [Notice(**row) for row in rows]
 
 
 async def _rows(connection: AsyncConnection[Any], noun: type[Row], query: bytes, facts: dict[str, Any]) -> list[Row]:

@@ -191,7 +191,7 @@ async def test_supply_is_not_restored_before_the_tightness_test(story: Story) ->
 async def test_a_notice_is_restored_house_by_house_and_then_says_so(story: Story) -> None:
     await story.until("tested")
     detail = await story.on_notice(actions.notice_restore, service_points=["spe3"])
-    assert (detail.notice.state, detail.notice.service_points_restored) == ("issued", 1)
+    assert (detail.notice.state, detail.notice.restored_count) == ("issued", 1)
     with pytest.raises(InvalidValue, match="spw1"):
         await story.on_notice(actions.notice_restore, service_points=["spe2", "spw1"])
     with pytest.raises(Conflict):

@@ -88,7 +88,7 @@ async def test_dying_before_any_statement_or_the_commit_leaves_nothing_behind_an
     detail = await queries.ticket(connection, ticket.id)
     assert [step.step for step in detail.steps] == ["opened", "incident_changed", "incident_closed"]
     (notice,) = await queries.notices(connection)
-    assert (notice.version, notice.service_points) == (2, 3)
+    assert (notice.version, notice.service_point_count) == (2, 3)
 
 
 async def kinds_told(connection: AsyncConnection[Any]) -> list[str]:
@@ -189,7 +189,7 @@ async def test_killing_the_service_again_and_again_loses_and_doubles_nothing(
     process.send_signal(signal.SIGTERM)
     assert await process.wait() == 0
     assert (await count("ticket"), await count("notice"), await count("ticket_step")) == (100, 100, 200)
-    assert {notice.service_points for notice in await queries.notices(connection)} == {3}
+    assert {notice.service_point_count for notice in await queries.notices(connection)} == {3}
     numbers = sorted(int(ticket.number[-4:]) for ticket in await queries.tickets(connection))
     assert numbers == list(range(1, 101))
 

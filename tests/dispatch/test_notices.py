@@ -44,7 +44,7 @@ async def test_a_notice_lists_exactly_those_the_trace_finds(
     (found,) = await queries.notices(connection)
     detail = await queries.notice(connection, found.id)
     assert [point.id for point in detail.service_points] == lost
-    assert sorted(detail.notice.valves) == valves
+    assert sorted(valve.id for valve in detail.notice.valves) == valves
     assert detail.notice.regulators == regulators
     assert detail.notice.sensitive_count == lost.count("spe3")
     assert sum(detail.notice.customers_by_class.values()) == len(lost)
@@ -88,7 +88,7 @@ async def test_a_notice_is_issued_once_the_place_of_a_leak_is_known(
     await incidents.tell("incident_changed", incident, "leak", at("pipe", "pe3"))
     await catch_up(service, connection)
     (notice,) = await queries.notices(connection)
-    assert (notice.version, notice.service_points) == (1, 1)
+    assert (notice.version, notice.service_point_count) == (1, 1)
 
 
 async def test_a_place_that_moves_makes_a_new_version(
