@@ -21,16 +21,19 @@ a gap or after pressure came back.
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from gashub.frames import SLOTS, FrameBatch, from_ms
-from gashub.network.model import Network
+from gashub.frames import EPOCH, SLOTS, FrameBatch, from_ms
+from gashub.network.load_profile import HOURS_A_YEAR, load_factor, normal_temperature_c
+from gashub.network.model import CustomerClass, Network
 from gashub.quality import HISTORICAL, SEVERITY_MASK, Severity
 from gashub.registry import Registry, Role
 
@@ -88,7 +91,6 @@ class Meters:
     pressures: tuple[int, ...]
     scan_ms: Mapping[int, int]
     volume_m3: float
-    unmetered_annual_m3: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,10 +141,23 @@ def zone_meters(network: Network, registry: Registry, zone: str) -> Meters:
             for pipe in network.pipes
             if pipe.zone == zone
         ),
-        unmetered_annual_m3=sum(
-            point.annual_m3_std for point in network.service_points if point.zone == zone and not point.metered_live
-        ),
     )
+
+
+def unmetered_profile(network: Network, zone: str, timezone: ZoneInfo) -> Profile:
+    """What customers of a zone without a live meter are expected to take at a moment [m³/h std], to the minute."""
+    annual: dict[CustomerClass, float] = defaultdict(float)
+    for point in network.service_points:
+        if point.zone == zone and not point.metered_live:
+            annual[point.customer_class] += point.annual_m3_std
+
+    @lru_cache(maxsize=256)
+    def at_minute(minute: int) -> float:
+        local = (EPOCH + timedelta(minutes=minute)).astimezone(timezone)
+        air_c = normal_temperature_c(local)
+        return sum(volume * load_factor(each, local, air_c) for each, volume in annual.items()) / HOURS_A_YEAR
+
+    return lambda moment: at_minute((moment - EPOCH) // timedelta(minutes=1))
 
 
 class Series:
@@ -253,7 +268,7 @@ class Balance:
     """The balance of one zone, stepped by the frames that come in."""
 
     def __init__(
-        self, meters: Meters, *, leak: Condition | None, rupture: Condition | None, profile: Profile | None = None
+        self, meters: Meters, *, leak: Condition | None, rupture: Condition | None, profile: Profile
     ) -> None:
         self.meters = meters
         self.reading: Reading | None = None
@@ -261,7 +276,7 @@ class Balance:
         self._conditions = {"leak": leak, "rupture": rupture}
         self._on = {"leak": False, "rupture": False}
         self._quiet = {"leak": 0, "rupture": 0}
-        self._profile = profile or _flat(meters.unmetered_annual_m3)
+        self._profile = profile
         points = [*meters.inlets, *meters.outlets, *meters.pressures]
         self._series = Series(points)
         edges = np.cumsum([0, len(meters.inlets), len(meters.outlets), len(meters.pressures)])
@@ -511,9 +526,3 @@ class Balance:
             smallest_leak_m3h=smallest,
             ready=self.ready,
         )
-
-
-def _flat(annual_m3: float) -> Profile:
-    """A profile for zones about whose residents nothing better is known: the yearly mean."""
-    mean = annual_m3 / 8_760
-    return lambda _: mean

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import psycopg
@@ -34,7 +35,7 @@ from .inbox import Delivery, Inbox
 from .lease import Lease
 from .record import Surroundings
 from .recorder import AWAY, Recorder
-from .rules import Transition
+from .rules import Rule, Transition
 from .statements import statement
 from .watch import Plant, Watch, surviving
 
@@ -62,18 +63,18 @@ async def run(config: HubConfig, stop: asyncio.Event, *, worker: str | None = No
         metrics.serve(config.alarms.metrics_port)
     clock = config.make_clock()
     dsn = config.dsn()
-    watched, version = await asyncio.to_thread(_read_plant, dsn, rules)
+    watched, version = await asyncio.to_thread(_read_plant, dsn, rules, config.hub.zone_info)
     async with pool(dsn, name="alarms", max_size=4) as connections, Inbox(config, worker or worker_name()) as inbox:
         service = Service(watched, version, clock, connections, inbox, Lease(dsn, watched.zones))
         await service.serve(stop)
 
 
-def _read_plant(dsn: str, rules: Sequence[Any]) -> tuple[Plant, int]:
+def _read_plant(dsn: str, rules: Sequence[Rule], timezone: ZoneInfo) -> tuple[Plant, int]:
     with psycopg.connect(dsn, connect_timeout=10) as connection:
         version = plant.registry_version(connection)
         network = plant.load_network(connection)
         registry = plant.load_registry(connection)
-    return Plant(network=network, registry=registry, rules=rules), version
+    return Plant(network=network, registry=registry, rules=rules, timezone=timezone), version
 
 
 class Service:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from gashub.network.model import Network
 from gashub.registry import Registry
 from gashub.topics import Source
 
-from .balance import Balance, Reading, zone_meters
+from .balance import Balance, Reading, unmetered_profile, zone_meters
 from .localise import Locator
 from .rules import Condition, Evaluator, Presence, Rule, Test, Transition, conditions
 
@@ -30,6 +31,7 @@ class Plant:
     network: Network
     registry: Registry
     rules: Sequence[Rule]
+    timezone: ZoneInfo = ZoneInfo("Asia/Shanghai")
 
     @property
     def zones(self) -> list[str]:
@@ -70,7 +72,12 @@ class Watch:
         """A balance for each zone whose inflow is metered."""
         rules = {(c.zone, c.rule.test): c for c in found if c.rule.test in (Test.LEAK, Test.RUPTURE)}
         return {
-            zone: Balance(meters, leak=rules.get((zone, Test.LEAK)), rupture=rules.get((zone, Test.RUPTURE)))
+            zone: Balance(
+                meters,
+                leak=rules.get((zone, Test.LEAK)),
+                rupture=rules.get((zone, Test.RUPTURE)),
+                profile=unmetered_profile(plant.network, zone, plant.timezone),
+            )
             for zone in plant.zones
             if (meters := zone_meters(plant.network, plant.registry, zone)).inlets
         }
