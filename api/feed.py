@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import psycopg
+import structlog
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from psycopg_pool import PoolTimeout
 
@@ -38,6 +39,7 @@ CLOSE_FORBIDDEN: Final = 4003
 CLOSE_TOO_SLOW: Final = 4008
 
 _encoder = msgspec.json.Encoder()
+_log = structlog.get_logger()
 
 
 class Pulse:
@@ -102,8 +104,9 @@ async def _serve(socket: WebSocket, hub: Hub, tail: JournalTail, pulse: Pulse) -
             tasks.create_task(_telemetry(socket, hub, tail, pulse, sending), name="telemetry")
             tasks.create_task(_until_gone(socket), name="listen")
     except* (WebSocketDisconnect, RuntimeError):
-        return
+        _log.debug("client_gone")
     except* TimeoutError:
+        _log.info("client_too_slow")
         await socket.close(CLOSE_TOO_SLOW, "too slow; come back with the last number")
     finally:
         tail.leave(follower)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from alarms.queries import Alarm, Incident
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from alarms import actions, queries
+from alarms.lifecycle import State
+from alarms.queries import Alarm, Incident
 from dispatch import queries as dispatch_queries
 from gashub import journal
 from gashub.errors import InvalidValue
 
+from ..columns import columns
 from ..hub import Operator, Viewer
 from .journal import EntryAnswer
 
@@ -42,6 +45,60 @@ class Shelving(BaseModel):
     reason: Annotated[str, StringConstraints(min_length=3, max_length=500)]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmAnswer:
+    """An alarm. `state` is its state after ISA-18.2; titles are the client's, by `rule`."""
+
+    id: int
+    condition: str
+    rule: str
+    zone: str
+    station: str | None
+    point_id: int | None
+    incident_id: int
+    first_out: bool
+    priority: str
+    state: State
+    active: bool
+    acknowledged: bool
+    shelved_until: datetime | None
+    shelved_by: str | None
+    shelved_reason: str | None
+    raised_at: datetime
+    returned_at: datetime | None
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    closed_at: datetime | None
+    value: float | None
+    limit_value: float | None
+    evidence: dict[str, Any]
+
+    @classmethod
+    def of(cls, alarm: Alarm) -> AlarmAnswer:
+        """The alarm with its state in one word."""
+        return cls(**columns(alarm), state=alarm.state)
+
+
+class RationaleAnswer(BaseModel):
+    """Why a rule is there, in one language."""
+
+    cause: str
+    consequence: str
+    response: str
+
+
+class RuleAnswer(BaseModel):
+    """A rule with its rationalisation."""
+
+    id: str
+    priority: str
+    time_to_respond_s: float
+    on_delay_s: float
+    off_delay_s: float
+    en: RationaleAnswer
+    zh: RationaleAnswer
+
+
 class IncidentAnswer(BaseModel):
     """An incident with what came of it."""
 
@@ -63,10 +120,11 @@ class IncidentAnswer(BaseModel):
 @router.get("/alarms")
 async def list_alarms(
     caller: Viewer, standing: bool = True, limit: Annotated[int, Query(ge=1, le=2_000)] = 500
-) -> list[Alarm]:
-    """Alarms, the newest first; only those standing unless asked otherwise."""
+) -> list[AlarmAnswer]:
+    """Alarms, the most urgent first; only those standing unless asked otherwise."""
     async with caller.reading() as connection:
-        return await queries.alarms(connection, standing_only=standing, limit=limit)
+        found = await queries.alarms(connection, standing_only=standing, limit=limit)
+    return [AlarmAnswer.of(alarm) for alarm in found]
 
 
 @router.post("/alarms/acknowledge")
@@ -96,9 +154,20 @@ async def unshelve(caller: Operator, alarm_id: int) -> None:
 
 
 @router.get("/rules")
-async def rules(caller: Viewer) -> list[dict[str, Any]]:
+async def rules(caller: Viewer) -> list[RuleAnswer]:
     """Each rule with its rationalisation: cause, consequence, what to do, in how many seconds."""
-    return [dict(rule) for rule in queries.rules()]
+    return [
+        RuleAnswer(
+            id=rule.id,
+            priority=rule.priority,
+            time_to_respond_s=rule.time_to_respond_s,
+            on_delay_s=rule.on_delay_s,
+            off_delay_s=rule.off_delay_s,
+            en=RationaleAnswer(**columns(rule.en)),
+            zh=RationaleAnswer(**columns(rule.zh)),
+        )
+        for rule in queries.rules(caller.hub.config.alarms.rulebook_file)
+    ]
 
 
 @router.get("/incidents")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from ingest.queries import DeadLetter, LedgerRow, UnknownBlock
 
 from ingest import queries
+from ingest.queries import DeadLetterRow, LedgerRow, UnknownBlock
 
 from ..hub import Viewer
 
@@ -26,7 +26,7 @@ async def dead_letters(
     caller: Viewer,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     before: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
-) -> list[DeadLetter]:
+) -> list[DeadLetterRow]:
     """Messages that could not be stored, with the reason, the newest first."""
     async with caller.reading() as connection:
         return await queries.dead_letters(connection, limit, before)

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from ingest.queries import Latest
 from pydantic import AwareDatetime, BaseModel
 
 from gashub.errors import InvalidValue, NotFound
 from gashub.quality import Reason, Severity, reason_of, severity_of
 from ingest import queries
+from ingest.queries import Latest
 
 from ..hub import Caller, Viewer
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from importlib.metadata import version
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
+
+from gashub import __version__
 
 from ..hub import Viewer
 from ..live import GatewaySeen
@@ -38,7 +39,7 @@ async def status(caller: Viewer, request: Request) -> StatusAnswer:
     state = request.app.state
     return StatusAnswer(
         name=hub.config.hub.name,
-        version=version("gashub"),
+        version=__version__,
         server_time=hub.wall.now(),
         hub_time=hub.clock.now(),
         speed=hub.clock.speed,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from alarms import queries
+from alarms.balance import Reading
 from gashub.frames import from_ms
 from gashub.quality import Severity, severity_of
 from gashub.registry import Quantity
@@ -34,7 +34,7 @@ class ZoneAnswer(BaseModel):
     id: str
     name_en: str
     name_zh: str
-    balance: dict[str, Any] | None
+    balance: Reading | None
     lowest_pressure: LowestPressure | None
     open_incidents: int
 
@@ -44,7 +44,7 @@ async def zones(caller: Viewer, request: Request) -> list[ZoneAnswer]:
     """All zones."""
     copy: PlantCopy = request.app.state.plant.copy
     async with caller.reading() as connection:
-        balances = {row["zone"]: row for row in await queries.zone_status(connection)}
+        balances = await queries.zone_status(connection)
         incidents = await queries.incidents(connection, open_only=True)
     return [
         ZoneAnswer(
