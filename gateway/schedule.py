@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-SILENT_SHARE: Final = 0.1
+SILENT_SHARE: Final = 0.2
 BACKOFF_LIMIT_S: Final = 30.0
 _JITTER: Final = 0.2
 _DOUBLINGS_MAX: Final = 16
@@ -78,10 +78,15 @@ class Schedule:
         """The unit let the request time out: ask it later. True if it had answered before."""
         unit = self._units[number]
         unit.failures += 1
-        backoff_s = min(unit.period_s * 2.0 ** min(unit.failures - 1, _DOUBLINGS_MAX), BACKOFF_LIMIT_S)
-        wait_s = max(unit.period_s, backoff_s, self.silent * self._timeout_s / SILENT_SHARE)
+        backoff_s = unit.period_s * 2.0 ** min(unit.failures - 1, _DOUBLINGS_MAX)
+        backoff_s = max(min(backoff_s, BACKOFF_LIMIT_S), unit.period_s)
+        wait_s = max(backoff_s, self._fair_s())
         self._put(number, now_s + wait_s * (1 + _JITTER * self._rng.random()))
         return unit.failures == 1
+
+    def _fair_s(self) -> float:
+        """How rarely a silent unit must be asked for the sake of the others; not at all where there are none."""
+        return self.silent * self._timeout_s / SILENT_SHARE if self.silent < len(self._units) else 0.0
 
     def passed(self, number: int, now_s: float) -> None:
         """The unit was not asked, at no cost, because the line is down: its next turn on the grid stays."""

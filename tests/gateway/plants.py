@@ -37,16 +37,16 @@ def device(
     line: str = "",
 ) -> dict[str, Any]:
     """What `write_config` needs to know of a device."""
-    return dict(
-        name=name,
-        port=port,
-        unit=unit,
-        profile=profile,
-        block=block,
-        scan_s=scan_s,
-        timeout_s=timeout_s,
-        line=line or name,
-    )
+    return {
+        "name": name,
+        "port": port,
+        "unit": unit,
+        "profile": profile,
+        "block": block,
+        "scan_s": scan_s,
+        "timeout_s": timeout_s,
+        "line": line or name,
+    }
 
 
 def write_config(
@@ -75,7 +75,7 @@ username = "field"
 password_file = "{broker.password_file("field")}"
 """
     for name, d in lines.items():
-        text += f'[[line]]\nid = "{name}"\nkind = "tcp"\nhost = "127.0.0.1"\nport = {d["port"]}\ntimeout_s = {d["timeout_s"]}\n'
+        text += f'[[line]]\nid = "{name}"\nhost = "127.0.0.1"\nport = {d["port"]}\ntimeout_s = {d["timeout_s"]}\n'
     for d in devices:
         text += f"""[[device]]
 id = "{d["name"]}"

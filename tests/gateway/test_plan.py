@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,7 +62,7 @@ def fewest(apart: list[Atom], limit: Limits) -> int:
         for start in range(end):
             group = apart[start:end]
             same = group[0].function == group[-1].function
-            gaps = all(b.start - a.end <= limit.max_gap for a, b in zip(group, group[1:], strict=False))
+            gaps = all(b.start - a.end <= limit.max_gap for a, b in itertools.pairwise(group))
             if same and gaps and group[-1].end - group[0].start <= limit.max_count:
                 best[end] = min(best[end], best[start] + 1)
     return best[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from random import Random
 
@@ -66,7 +67,7 @@ def test_silent_units_cost_their_line_a_bounded_share(units: int, silent: int, t
 def test_ten_silent_of_a_hundred_do_not_slow_the_others() -> None:
     story = Story([2.0] * 100, set(range(0, 100, 10)), timeout_s=0.5, answer_s=0.005).until(1600)
     times = [at for at in story.times(55) if at > 1100]
-    steps = sorted(b - a for a, b in zip(times, times[1:], strict=False))
+    steps = sorted(b - a for a, b in itertools.pairwise(times))
     assert steps[len(steps) // 2] == pytest.approx(2.0, abs=0.2)
     assert len(times) >= 245
 
@@ -77,7 +78,7 @@ def test_a_unit_that_answers_again_is_back_on_its_grid_at_once() -> None:
     story.until(1400)
     times = [at for at in story.times(1) if at > 1300]
     assert times[0] <= 1300 + 1.2 * BACKOFF_LIMIT_S
-    assert all(b - a == pytest.approx(2.0, abs=0.1) for a, b in zip(times[1:], times[2:], strict=False))
+    assert all(b - a == pytest.approx(2.0, abs=0.1) for a, b in itertools.pairwise(times[1:]))
 
 
 def test_turns_that_were_missed_are_left_out_and_counted() -> None:
