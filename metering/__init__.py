@@ -1,0 +1,1 @@
+"""Accounts, service points and meters, and what they used."""
