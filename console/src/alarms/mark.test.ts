@@ -15,6 +15,7 @@ function alarm(id: number, over: Partial<Alarm> = {}): Alarm {
     priority: "low",
     active: true,
     acknowledged: false,
+    state: "unacknowledged",
     shelved_until: null,
     raised_at: "2026-11-10T09:00:00Z",
     returned_at: null,

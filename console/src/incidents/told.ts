@@ -2,7 +2,7 @@
 
 import { hub } from "../live/hub.svelte";
 import type { JournalEntry, Place } from "../wire/types";
-import { placeName, places, stationName } from "../words/naming";
+import { placeName, stationName } from "../words/naming";
 import { speech } from "../words/words.svelte";
 
 function text(value: unknown): string {
@@ -22,7 +22,7 @@ function subjectOf({ kind, body }: JournalEntry): string {
     return [speech.code("rule", text(body["rule"])), stationName(station)].filter(Boolean).join(" · ");
   }
   if (kind.startsWith("incident_")) {
-    const best = places((body["place"] as Place[] | undefined) ?? null)[0];
+    const best = (body["place"] as Place[] | undefined)?.[0];
     return [speech.code("incident", text(body["kind"])), best ? placeName(best) : ""].filter(Boolean).join(" · ");
   }
   if (kind === "ticket_step") {

@@ -28,7 +28,7 @@ class Socket {
 }
 
 const newest = (): Socket => Socket.made[Socket.made.length - 1] as Socket;
-const hello = { type: "hello", journal: 40, hub_time: "", server_time: "", speed: 1, registry_version: 1 };
+const hello = { type: "hello", journal: 40, hub_time: "", server_time: "", speed: 1 };
 
 describe("the live feed", () => {
   const heard = { hello: vi.fn(), heartbeat: vi.fn(), event: vi.fn(), telemetry: vi.fn(), lost: vi.fn() } satisfies Listener;

@@ -4,7 +4,6 @@
 //                   ├──► Hub ──► every part of the page
 //   live feed ──────┘      events say which list to fetch again; values come as whole snapshots, the latest wins
 
-import { SvelteMap } from "svelte/reactivity";
 import { Client, Refusal } from "../wire/client";
 import type { Snapshot } from "../wire/telemetry";
 import type {
@@ -14,7 +13,6 @@ import type {
   LiveMessage,
   Network,
   Notice,
-  NoticeDetail,
   Point,
   Rule,
   Session,
@@ -60,7 +58,6 @@ export class Hub {
   incidents = $state.raw<Incident[]>([]);
   tickets = $state.raw<Ticket[]>([]);
   notices = $state.raw<Notice[]>([]);
-  noticeDetails = new SvelteMap<number, NoticeDetail>();
   zones = $state.raw<ZoneStatus[]>([]);
   simulation = $state.raw<Simulation | null>(null);
   snapshot = $state.raw<Snapshot | null>(null);
@@ -81,7 +78,7 @@ export class Hub {
   pointById: Map<number, Point> = $derived(new Map(this.points.map((point) => [point.id, point])));
   stationById: Map<string, Station> = $derived(new Map(this.network?.stations.map((one) => [one.id, one])));
   pointsOfStation: Map<string, Point[]> = $derived(Map.groupBy(this.points, (point) => point.station ?? ""));
-  alarmsOfIncident: Map<number, Alarm[]> = $derived(Map.groupBy(this.alarms, (alarm) => alarm.incident_id ?? -1));
+  alarmsOfIncident: Map<number, Alarm[]> = $derived(Map.groupBy(this.alarms, (alarm) => alarm.incident_id));
   unacknowledged: Alarm[] = $derived(this.alarms.filter((alarm) => !alarm.acknowledged && !alarm.shelved_until));
   mayOperate: boolean = $derived(this.session !== null && this.session.role !== "viewer");
   /** How many points have a current, good or uncertain value. */
@@ -234,7 +231,7 @@ export class Hub {
         this.tickets = await client.tickets();
         break;
       case "notices":
-        await this.fetchNotices();
+        this.notices = await client.notices();
         break;
       case "zones":
         this.zones = await client.zones();
@@ -242,17 +239,6 @@ export class Hub {
       case "simulation":
         await this.fetchSimulation();
         break;
-    }
-  }
-
-  /** Open notices with their areas, which the map draws. */
-  private async fetchNotices(): Promise<void> {
-    this.notices = await this.client.notices();
-    const open = new Set(this.notices.map((notice) => notice.id));
-    for (const id of this.noticeDetails.keys()) if (!open.has(id)) this.noticeDetails.delete(id);
-    const details = await Promise.allSettled(this.notices.map((notice) => this.client.notice(notice.id)));
-    for (const detail of details) {
-      if (detail.status === "fulfilled") this.noticeDetails.set(detail.value.id, detail.value);
     }
   }
 

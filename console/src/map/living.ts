@@ -5,7 +5,7 @@ import { view } from "../frame/view.svelte";
 import { hub } from "../live/hub.svelte";
 import type { Reading } from "../live/reading";
 import type { Alarm, Point } from "../wire/types";
-import { figure, places } from "../words/naming";
+import { figure } from "../words/naming";
 import { speech } from "../words/words.svelte";
 import type { Living, Site, SiteAlarm, Suspect } from "./draw";
 import { whereIs, type Plan, type PlanStation } from "./plan";
@@ -72,7 +72,7 @@ function selectedStation(): string | null {
 function suspects(plan: Plan): Suspect[] {
   return hub.incidents.flatMap((incident) => {
     if (incident.closed_at !== null) return [];
-    const ranked = places(incident.place).slice(0, MOST_SUSPECTS);
+    const ranked = incident.place.slice(0, MOST_SUSPECTS);
     const best = ranked[0]?.probability ?? 1;
     return ranked
       .filter((place) => place.element !== "zone")
@@ -94,13 +94,13 @@ function zoneAlarms(plan: Plan, homeless: Alarm[]): Living["zoneAlarms"] {
 }
 
 function areas(plan: Plan): Living["areas"] {
-  return [...hub.noticeDetails.values()].flatMap((notice) =>
+  return hub.notices.flatMap((notice) =>
     notice.restored_at ? [] : notice.area.map((ring) => ring.map(([x, y]) => [x - plan.originX, y - plan.originY] as [number, number])),
   );
 }
 
 function closing(plan: Plan): Living["closing"] {
-  return [...hub.noticeDetails.values()].flatMap((notice) =>
+  return hub.notices.flatMap((notice) =>
     notice.valves.flatMap(({ id, position }) => {
       const [where] = whereIs(plan, { element: "valve", id });
       return where ? [{ x: where[0], y: where[1], position, label: id }] : [];

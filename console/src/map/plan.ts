@@ -60,15 +60,10 @@ export function makePlan(network: Network): Plan {
     layers: makeLayers(network, x, y),
     stations: network.stations.map((one) => ({ ...one, x: one.x_m - originX, y: one.y_m - originY })),
     zones: makeZones(network, originX, originY),
-    valves: network.valves.map((valve) => ({
-      id: valve.id,
-      x: (x(valve.from) + x(valve.to)) / 2,
-      y: (y(valve.from) + y(valve.to)) / 2,
-      normallyOpen: valve.normally_open,
-    })),
+    valves: makeValves(network, x, y),
     junctionIndex: indexOf(network.junctions.id),
     pipeIndex: indexOf(network.pipes.id),
-    valveIndex: indexOf(network.valves.map((valve) => valve.id)),
+    valveIndex: indexOf(network.valves.id),
     servicePointIndex: indexOf(network.service_points.id),
     x,
     y,
@@ -91,18 +86,26 @@ function moved(bounds: Bounds, originX: number, originY: number): Bounds {
 function makeLayers(network: Network, x: (i: number) => number, y: (i: number) => number): Layer[] {
   const { pipes } = network;
   const layers = new Map<string, Layer>();
-  pipes.from.forEach((from, i) => {
+  pipes.from_junction.forEach((from, i) => {
     const level = pipes.pressure_level[i] ?? "low";
     let layer = layers.get(level);
     if (!layer) {
       layer = { level, weight: weightOf(level), path: new Path2D() };
       layers.set(level, layer);
     }
-    const to = pipes.to[i] ?? from;
+    const to = pipes.to_junction[i] ?? from;
     layer.path.moveTo(x(from), y(from));
     layer.path.lineTo(x(to), y(to));
   });
   return [...layers.values()].sort((a, b) => a.weight - b.weight);
+}
+
+function makeValves(network: Network, x: (i: number) => number, y: (i: number) => number): Plan["valves"] {
+  const { id, from_junction, to_junction, normally_open } = network.valves;
+  return id.map((valve, i) => {
+    const [from, to] = [from_junction[i] ?? -1, to_junction[i] ?? -1];
+    return { id: valve, x: (x(from) + x(to)) / 2, y: (y(from) + y(to)) / 2, normallyOpen: normally_open[i] ?? true };
+  });
 }
 
 function makeZones(network: Network, originX: number, originY: number): Plan["zones"] {
@@ -128,7 +131,7 @@ export function whereIs(plan: Plan, place: Place): [number, number][] {
     case "pipe": {
       const pipe = plan.pipeIndex.get(place.id);
       if (pipe === undefined) return [];
-      const ends = [network.pipes.from[pipe], network.pipes.to[pipe]];
+      const ends = [network.pipes.from_junction[pipe], network.pipes.to_junction[pipe]];
       return ends.flatMap((end) => (end === undefined ? [] : [[plan.x(end), plan.y(end)] as [number, number]]));
     }
     case "junction":

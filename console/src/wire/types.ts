@@ -24,14 +24,6 @@ export interface Zone {
   name_zh: string;
 }
 
-export interface Valve {
-  id: string;
-  from: number;
-  to: number;
-  zone: string;
-  normally_open: boolean;
-}
-
 export interface Station {
   id: string;
   zone: string;
@@ -47,20 +39,20 @@ export interface Regulator {
   station: string;
 }
 
-/** The network in columns: `from`, `to` and `junction` are places in the junction columns. */
+/** The network in columns: `from_junction`, `to_junction` and `junction` are places in the junction columns. */
 export interface Network {
   zones: Zone[];
   junctions: { id: string[]; x_m: number[]; y_m: number[]; zone: string[] };
   pipes: {
     id: string[];
-    from: number[];
-    to: number[];
+    from_junction: number[];
+    to_junction: number[];
     zone: string[];
     inner_diameter_mm: number[];
     pressure_level: string[];
     length_m: number[];
   };
-  valves: Valve[];
+  valves: { id: string[]; from_junction: number[]; to_junction: number[]; zone: string[]; normally_open: boolean[] };
   stations: Station[];
   regulators: Regulator[];
   service_points: {
@@ -109,12 +101,12 @@ export interface Alarm {
   zone: string;
   station: string | null;
   point_id: number | null;
-  incident_id: number | null;
+  incident_id: number;
   first_out: boolean;
   priority: Priority;
   active: boolean;
   acknowledged: boolean;
-  state?: string;
+  state: string;
   shelved_until: string | null;
   raised_at: string;
   returned_at: string | null;
@@ -125,14 +117,18 @@ export interface Alarm {
   evidence: unknown;
 }
 
+export interface Rationale {
+  cause: string;
+  consequence: string;
+  response: string;
+}
+
 export interface Rule {
   id: string;
-  cause_en?: string;
-  cause_zh?: string;
-  consequence_en?: string;
-  consequence_zh?: string;
-  action_en?: string;
-  action_zh?: string;
+  priority: Priority;
+  time_to_respond_s: number;
+  en: Rationale;
+  zh: Rationale;
 }
 
 /** One candidate for where the cause is; best first. */
@@ -193,50 +189,59 @@ export interface Ticket {
   kind: string;
   urgency: string;
   state: string;
-  place: Place[] | Place | null;
+  place: Place[];
   opened_at: string;
   on_site_due_at: string | null;
+  on_site_at: string | null;
+  postponed_until: string | null;
   crew: string | null;
   closed_at: string | null;
+  notice_id: number | null;
 }
 
 export interface TicketStep {
-  id?: number;
   step: string;
   from_state: string | null;
   to_state: string;
   at: string;
   actor: string;
-  note: string | null;
+  note: string;
+  body: Record<string, unknown>;
 }
 
 export interface TicketDetail extends Ticket {
   steps: TicketStep[];
-  allowed_steps: (string | AllowedStep)[];
+  allowed_steps: string[];
+  step_needs: Record<string, Need[]>;
 }
 
-/** A step that may be taken now. `needs` names what has to be told with it. */
-export interface AllowedStep {
-  step: string;
-  to_state?: string;
-  needs?: string[];
-}
+/** What a step has to be told: `note` is the step's note, any other a key of its body. */
+export type Need = "note" | "crew" | "until" | "of" | "passed" | "satisfied";
 
 export interface Notice {
   id: number;
   number: string;
   incident_id: number | null;
-  ticket_id: number | null;
+  ticket_id: number;
+  zone: string;
   kind: string;
   state: string;
   version: number;
-  issued_at: string | null;
-  starts_at: string | null;
-  expected_end_at: string | null;
+  issued_at: string;
+  starts_at: string;
+  expected_end_at: string;
+  /** Open rings of corners in metres. */
+  area: [number, number][][];
+  /** In the order to close them, from 1. */
+  valves: { position: number; id: string }[];
+  /** To be shut too. */
+  regulators: string[];
   customers_by_class: Record<string, number>;
   sensitive_count: number;
   restored_at: string | null;
   closed_at: string | null;
+  service_point_count: number;
+  restored_count: number;
 }
 
 export interface NoticeVersion {
@@ -245,7 +250,7 @@ export interface NoticeVersion {
   actor: string;
   text_en: string;
   text_zh: string;
-  reason: string | null;
+  reason: string;
 }
 
 export interface NoticeServicePoint {
@@ -256,9 +261,7 @@ export interface NoticeServicePoint {
 }
 
 export interface NoticeDetail extends Notice {
-  area: [number, number][][];
-  valves: { position: number; id: string }[];
-  service_points: NoticeServicePoint[];
+  service_point_list: NoticeServicePoint[];
   versions: NoticeVersion[];
 }
 
@@ -289,7 +292,6 @@ export type LiveMessage =
       hub_time: string;
       speed: number;
       journal: number;
-      registry_version: number;
     }
   | ({ type: "event" } & JournalEntry)
   | {

@@ -82,13 +82,8 @@ export function placeName(place: Place): string {
   return `${speech.code("element", place.element)} ${place.id}`;
 }
 
-export function places(place: Place[] | Place | null): Place[] {
-  if (place === null) return [];
-  return Array.isArray(place) ? place : [place];
-}
-
 export function incidentPlace(incident: Incident): string {
-  const best = places(incident.place)[0];
+  const best = incident.place[0];
   return best ? placeName(best) : zoneName(incident.zone);
 }
 
