@@ -7,7 +7,6 @@ from typing import Annotated
 
 import psycopg
 import typer
-from metering.plant import store as store_accounts
 from rich.console import Console
 from rich.table import Table
 
@@ -15,6 +14,7 @@ from api import users
 from gashub.clock import SystemClock
 from gashub.database import migrate
 from gashub.plant import ACCOUNTS_FILE, NETWORK_FILE, REGISTRY_FILE, read_network, read_registry, store
+from metering.plant import store as store_accounts
 
 from .services import CONFIG, checked
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from gashub.config import HubConfig
 from gashub.errors import Unavailable
@@ -12,7 +13,7 @@ _PATIENCE_S = 10.0
 
 def publish_once(config: HubConfig, topic: str, payload: bytes) -> None:
     """Publish one message at QoS 1. Raises Unavailable if the broker does not confirm it in time."""
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
     client.username_pw_set(config.broker.username, config.broker_password())
     if config.broker.tls_ca_file:
         client.tls_set(str(config.broker.tls_ca_file))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -11,20 +10,16 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from gashub.clock import SystemClock, stopwatch_s
-from gashub.config import ClockSection
+from gashub.clock import stopwatch_s
 
-from .stack import STEPS, Stack, StackOptions
+from .stack import STEPS, ExerciseTime, Stack, StackOptions, is_free
 
 _console = Console()
 
 
-def clock_section(speed: float, start: datetime | None) -> ClockSection | None:
-    """A clock that runs `speed` times as fast from `start` on; None for the machine's own."""
-    if speed == 1.0 and start is None:
-        return None
-    now = SystemClock().now() + timedelta(seconds=1)
-    return ClockSection(real_start=now, hub_start=(start or now).astimezone(), speed=speed)
+def _console_port() -> int:
+    """The first free port from 8080 on; any other where a thousand are taken."""
+    return next((port for port in range(8080, 9080) if is_free(port)), 0)
 
 
 def progress_bar() -> tuple[Progress, TaskID]:
@@ -56,7 +51,11 @@ def demo(
         bar.update(task, advance=1, description=what)
 
     options = StackOptions(
-        data_dir=data_dir, seed=seed, clock=clock_section(speed, None), scenario=scenario, http_port=port
+        data_dir=data_dir,
+        seed=seed,
+        exercise=None if speed == 1.0 else ExerciseTime(speed=speed),
+        scenario=scenario,
+        http_port=port,
     )
     with bar:
         stack = Stack(options, step).__enter__()

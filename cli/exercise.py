@@ -26,14 +26,13 @@ from psycopg.rows import dict_row
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from simulators.scenario import Scenario, find, names
 
 from gashub.clock import Clock
+from simulators.scenario import Scenario, find, names
 
 from .bus import publish_once
-from .demo import clock_section
 from .services import CONFIG, checked
-from .stack import Stack, StackOptions
+from .stack import ExerciseTime, Stack, StackOptions
 
 app = typer.Typer(
     no_args_is_help=True, help="Play leaks, ruptures and regulator faults, and see what the hub makes of them."
@@ -116,7 +115,9 @@ def run(
 def play(script: Scenario, *, source: str, data_dir: Path, speed: float, seed: int, quiet: bool = False) -> Outcome:
     """Play one scenario on a hub of its own in `data_dir` and watch until its expectations are met or time is up."""
     say = (lambda what: None) if quiet else (lambda what: _console.print(f"[dim]· {what}[/dim]"))
-    options = StackOptions(data_dir=data_dir, seed=seed, clock=clock_section(speed, script.start), scenario=source)
+    options = StackOptions(
+        data_dir=data_dir, seed=seed, exercise=ExerciseTime(start=script.start, speed=speed), scenario=source
+    )
     with Stack(options, say) as stack:
         clock = stack.config.make_clock()
         with psycopg.connect(stack.postgres.dsn, autocommit=True, row_factory=dict_row) as connection:

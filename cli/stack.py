@@ -19,13 +19,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 import psycopg
-from metering.plant import store as store_accounts
 
 from gashub.clock import SystemClock
 from gashub.config import BrokerSection, ClockSection, HubConfig, load
@@ -36,29 +35,39 @@ from gashub.embedded.secrets import make_private_dir, write_private
 from gashub.embedded.supervisor import ProcessGroup
 from gashub.errors import Unavailable
 from gashub.plant import ACCOUNTS_FILE, NETWORK_FILE, REGISTRY_FILE, read_network, read_registry, store
+from metering.plant import store as store_accounts
 from simulators.town import write_plant
 
 SERVICES: Final = ("ingest", "alarms", "dispatch", "api")
 _PORTS_NEEDED: Final = 200
+_LEAD_S: Final = 3.0
 _PORT_RANGE: Final = range(20_000, 31_000, _PORTS_NEEDED)
 
-STEPS: Final = 5
+STEPS: Final = 4
 """How many times a start reports progress."""
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExerciseTime:
+    """Time that runs `speed` times as fast, from `start` on, or from now on where that is None."""
+
+    start: datetime | None = None
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StackOptions:
     """What a stack is made of.
 
-    clock: None for the machine's clock. scenario: a scenario's name or file the simulator plays from its start.
-    http_port: None for the first free one from 8080 on.
+    exercise: None for the machine's clock. scenario: a scenario's name or file the simulator plays from its start.
+    http_port: None for one of the row of ports that the town's devices get.
     """
 
     data_dir: Path
     seed: int = 1
-    clock: ClockSection | None = None
+    exercise: ExerciseTime | None = None
     scenario: str | None = None
     http_port: int | None = None
     timezone: str = "Asia/Shanghai"
@@ -70,6 +79,7 @@ class Stack:
     def __init__(self, options: StackOptions, progress: Progress) -> None:
         self.options = options
         self._progress = progress
+        self.clock: ClockSection | None = None
         self._cleanup = ExitStack()
         data_dir = options.data_dir.resolve()
         self.data_dir = data_dir
@@ -78,7 +88,6 @@ class Stack:
         self.postgres = EmbeddedPostgres(data_dir / "postgres")
         self.broker = EmbeddedBroker(data_dir / "broker")
         self.services = ProcessGroup(data_dir / "logs")
-        self.http_port = options.http_port or _free_port(8080)
 
     @property
     def config(self) -> HubConfig:
@@ -94,7 +103,10 @@ class Stack:
         make_private_dir(self.data_dir)
         make_private_dir(self.data_dir / "secrets")
         with self._cleanup:
+            self._claim_ports()
             self._start_servers()
+            self._set_clock()
+            self._write_plant()
             self._write_config()
             self._store_plant()
             self._start_services()
@@ -110,23 +122,33 @@ class Stack:
         """Stop everything, the services first."""
         self._cleanup.close()
 
+    def _claim_ports(self) -> None:
+        self.ports = PortRange()
+        self._cleanup.callback(self.ports.close)
+        self.http_port = self.options.http_port or self.ports.http
+
     def _start_servers(self) -> None:
-        """Bring up broker, database and town side by side: three waits become one."""
-        with ThreadPoolExecutor(3) as threads:
-            broker = threads.submit(self.broker.start)
+        """Bring up broker and database side by side."""
+        with ThreadPoolExecutor(2) as threads:
             database = threads.submit(self._start_database)
+            broker = threads.submit(self.broker.start)
             self._cleanup.callback(self.postgres.stop)
             self._cleanup.callback(self.broker.stop)
             broker.result()
             self._progress("message broker is up")
-            threads.submit(self._write_plant).result()
-            self._progress("town is built")
             database.result()
             self._progress("database is up to date")
 
     def _start_database(self) -> None:
         self.postgres.start()
         migrate(self.postgres.dsn)
+
+    def _set_clock(self) -> None:
+        """Let an exercise's time begin when its services are about to be ready, not while servers still start."""
+        exercise = self.options.exercise
+        if exercise is not None:
+            start = SystemClock().now() + timedelta(seconds=_LEAD_S)
+            self.clock = ClockSection(real_start=start, hub_start=exercise.start or start, speed=exercise.speed)
 
     def _write_plant(self) -> None:
         make_private_dir(self.plant_dir)
@@ -141,8 +163,8 @@ class Stack:
         write_plant(
             self.plant_dir,
             broker=broker,
-            clock=self.options.clock,
-            first_port=_free_port_range(),
+            clock=self.clock,
+            first_port=self.ports.first,
             seed=self.options.seed,
         )
 
@@ -152,7 +174,7 @@ class Stack:
         self.config_file.write_text(self._config_text(dsn_file), encoding="utf-8")
 
     def _config_text(self, dsn_file: Path) -> str:
-        clock = self.options.clock
+        clock = self.clock
         sections: dict[str, dict[str, object]] = {
             "hub": {"name": "demo", "timezone": self.options.timezone, "data_dir": str(self.data_dir)},
             "database": {"dsn_file": str(dsn_file)},
@@ -178,7 +200,7 @@ class Stack:
         with psycopg.connect(self.postgres.dsn) as connection:
             store(connection, network, registry, at=SystemClock().now())
             store_accounts(connection, self.plant_dir / ACCOUNTS_FILE, network, registry)
-        self._progress(f"{len(registry.devices)} devices, {len(network.service_points)} service points are known")
+        self._progress(f"town is built: {len(registry.devices)} devices, {len(network.service_points)} service points")
 
     def _start_services(self) -> None:
         for module in SERVICES:
@@ -211,28 +233,47 @@ def _toml_value(value: object) -> str:
     return json.dumps(value)
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        if sys.platform != "win32":
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
+class PortRange:
+    """A row of free loopback ports that no other hub on this machine takes while this one holds it.
+
+    The last port is held open as the claim, so two hubs that start at once cannot both find the same row free.
+    """
+
+    def __init__(self) -> None:
+        for first in _PORT_RANGE:
+            claim = _bound(first + _PORTS_NEEDED - 1)
+            if claim is None:
+                continue
+            if all(is_free(port) for port in range(first, first + _PORTS_NEEDED - 1)):
+                self.first = first
+                self.http = first + _PORTS_NEEDED - 2
+                self._claim = claim
+                return
+            claim.close()
+        raise Unavailable(f"no {_PORTS_NEEDED} free ports in a row between {_PORT_RANGE.start} and {_PORT_RANGE.stop}")
+
+    def close(self) -> None:
+        """Let others have them."""
+        self._claim.close()
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this loopback port now."""
+    probe = _bound(port)
+    if probe is None:
+        return False
+    probe.close()
     return True
 
 
-def _free_port(first: int) -> int:
-    """The first free port from `first` on."""
-    for port in range(first, first + 1_000):
-        if _is_free(port):
-            return port
-    raise Unavailable(f"no free port between {first} and {first + 1_000}")
-
-
-def _free_port_range() -> int:
-    """The first of as many free ports as a town's devices need."""
-    for first in _PORT_RANGE:
-        if all(_is_free(port) for port in range(first, first + _PORTS_NEEDED)):
-            return first
-    raise Unavailable(f"no {_PORTS_NEEDED} free ports in a row between {_PORT_RANGE.start} and {_PORT_RANGE.stop}")
+def _bound(port: int) -> socket.socket | None:
+    probe = socket.socket()
+    if sys.platform != "win32":
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        probe.bind(("127.0.0.1", port))
+        probe.listen(1)
+    except OSError:
+        probe.close()
+        return None
+    return probe

@@ -11,8 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from cli.demo import clock_section
-from cli.stack import Stack, StackOptions
+from cli.stack import ExerciseTime, Stack, StackOptions
 from simulators.scenario import find
 
 from .eavesdropper import Eavesdropper, Key
@@ -51,7 +50,9 @@ def count(connection: psycopg.Connection[tuple[int, int]], query: str) -> int:
 @pytest.mark.timeout(240)
 def test_killing_ingest_alarms_and_dispatch_under_load_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     script = find("slam-shut-closes")
-    options = StackOptions(data_dir=tmp_path, clock=clock_section(SPEED, script.start), scenario=script.name)
+    options = StackOptions(
+        data_dir=tmp_path, exercise=ExerciseTime(start=script.start, speed=SPEED), scenario=script.name
+    )
     with (
         Stack(options, lambda what: None) as stack,
         Eavesdropper(stack.config) as heard,
