@@ -55,12 +55,12 @@ class Client:
         inner.username_pw_set(user, password or broker.users[user])
         inner.reconnect_delay_set(1, 1)
         inner.on_connect = lambda _c, _u, flags, code, _p: self._note(
-            lambda: (self.connected.append(code), self.session_present.append(flags.session_present))
+            lambda: self._connected(code, flags.session_present)
         )
         inner.on_subscribe = lambda _c, _u, _m, codes, _p: self._note(lambda: self.granted.append(codes))
         inner.on_publish = lambda _c, _u, mid, _r, _p: self._note(lambda: self.acknowledged.add(mid))
         inner.on_message = lambda _c, _u, message: self._note(
-            lambda: (self.retained if message.retain else self.payloads).append(message.payload)
+            lambda: (self.retained if message.retain else self.payloads).append(bytes(message.payload))
         )
         self.inner = inner
         inner.connect(broker.host, broker.port)
@@ -71,6 +71,10 @@ class Client:
         with self._condition:
             change()
             self._condition.notify_all()
+
+    def _connected(self, code: ReasonCode, session_present: bool) -> None:
+        self.connected.append(code)
+        self.session_present.append(session_present)
 
     def until(self, condition: Callable[[], object], timeout_s: float = 20.0) -> None:
         with self._condition:
@@ -275,6 +279,20 @@ def test_what_is_not_granted_reaches_nobody(
     assert (reader.payloads, late.retained) == ([b"granted"], [])
 
 
+def test_taking_over_a_session_gives_no_access_to_its_messages(
+    broker: EmbeddedBroker, connect: Connect, zone: str
+) -> None:
+    reader = connect(broker, "hub", f"{zone}-ingest")
+    reader.subscribe(f"gas/v1/{zone}/+/data")
+    reader.close()
+    connect(broker, "hub", f"{zone}-hub", clean=True).publish(f"gas/v1/{zone}/gw/data", b"not for you")
+    thief = connect(broker, "field", f"{zone}-ingest")
+    thief.subscribe(f"gas/v1/{zone}/gw/cmd")
+    connect(broker, "hub", f"{zone}-hub", clean=True).publish(f"gas/v1/{zone}/gw/cmd", b"for you")
+    thief.until(lambda: b"for you" in thief.payloads)
+    assert thief.payloads == [b"for you"]
+
+
 def test_a_will_tells_of_a_gateway_that_vanished(broker: EmbeddedBroker, connect: Connect, zone: str) -> None:
     topic = f"gas/v1/{zone}/gw/state"
     reader = connect(broker, "hub", f"{zone}-hub", clean=True)
@@ -318,7 +336,8 @@ def test_only_the_owner_can_read_its_files(own: EmbeddedBroker) -> None:
 
 def test_passwords_may_lie_elsewhere(tmp_path: Path) -> None:
     broker = EmbeddedBroker(tmp_path / "data", secrets_dir=tmp_path / "secrets")
-    assert (tmp_path / "secrets" / "broker-field").read_text().strip() == broker.users["field"]
+    assert broker.password_file("field") == tmp_path / "secrets" / "broker-field"
+    assert broker.password_file("field").read_text().strip() == broker.users["field"]
 
 
 def test_port_and_passwords_survive_a_restart(own: EmbeddedBroker) -> None:
@@ -341,6 +360,19 @@ def test_nothing_is_left_when_the_hub_and_the_keeper_are_killed(tmp_path: Path, 
     os.kill(said["keeper"], signal.SIGKILL)
     hub.process.kill()
     eventually(lambda: not alive(said["pid"]))
+
+
+def test_a_fork_of_the_hub_does_not_keep_the_broker_alive(tmp_path: Path, other: Callable[..., Other]) -> None:
+    """The fork holds the pipes to the keeper open, so their end cannot be what tells of the hub's death."""
+    fork = "import os, signal\nsay['fork'] = os.fork()\nif say['fork'] == 0:\n    signal.pause()\n"
+    hub = other(START + fork, str(tmp_path / "data"))
+    said = hub.said()
+    try:
+        hub.process.kill()
+        eventually(lambda: not alive(said["pid"]))
+        assert alive(said["fork"])
+    finally:
+        os.kill(said["fork"], signal.SIGKILL)
 
 
 async def test_it_is_an_asynchronous_context_too(tmp_path: Path) -> None:
