@@ -1,18 +1,25 @@
-"""Places in one town: things named outright, and rules that pick one in any town.
+"""Places in one town: things named outright, and rules that pick one in any town, written `rule:zone`.
 
-"largest_main:east"     rule ":" zone
+largest_main        the widest main, the longest of those
+central_main        of the wider half of the mains, the one nearest to the middle
+regulator           the regulator with the largest capacity
+sectional_valve     the valve whose closing leaves most customers without gas, if one, with a pressure point among them
+largest_meter       the meter of the customer that takes most in a year
+pressure_logger, station_rtu, inlet_meter, network_pressure, outlet_pressure
+                    the last by name of the devices or points in that role
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 from gashub.errors import InvalidValue, NotFound
-from gashub.network.model import Network
-from gashub.registry import Registry, Role
+from gashub.network.model import CustomerClass, Network, ServicePoint
+from gashub.network.trace import Trace
+from gashub.registry import Registry, Role, StationKind
 
 
 class PlaceKind(StrEnum):
@@ -35,6 +42,7 @@ class Place:
     id: str
 
 
+_SEEN: Final = 1e9
 PICKS: Final[Mapping[str, PlaceKind]] = {
     "largest_main": PlaceKind.PIPE,
     "central_main": PlaceKind.PIPE,
@@ -89,7 +97,7 @@ class Places:
             case "regulator":
                 return [(r.capacity_m3h_std, r.id) for r in self._network.regulators if r.zone == zone]
             case "sectional_valve":
-                return [(v.inner_diameter_mm, v.id) for v in self._network.valves if v.zone == zone and v.normally_open]
+                return self._sectional_valves(zone)
             case "largest_meter":
                 return self._meters(zone)
             case "pressure_logger" | "station_rtu" | "inlet_meter":
@@ -111,6 +119,28 @@ class Places:
             (-((at[p.from_junction][0] - x) ** 2) - (at[p.from_junction][1] - y) ** 2, p.id)
             for p in pipes
             if p.inner_diameter_mm >= bores[len(bores) // 2]
+        ]
+
+    def _sectional_valves(self, zone: str) -> list[tuple[float, str]]:
+        """Valves whose closing cuts off a part of the zone; those that a pressure point would see weigh most."""
+        half = sum(point.zone == zone for point in self._network.service_points) / 2
+        seen = Trace(replace(self._network, service_points=self._probes()))
+        supply = Trace(self._network)
+        weights = []
+        for valve in [v.id for v in self._network.valves if v.zone == zone and v.normally_open]:
+            lost = len(supply.supply_lost(closed_valves={valve}))
+            if 0 < lost <= half:
+                weights.append((_SEEN * bool(seen.supply_lost(closed_valves={valve})) + lost, valve))
+        return weights
+
+    def _probes(self) -> list[ServicePoint]:
+        """A customer that takes nothing at every pressure point, to trace what happens to it."""
+        return [
+            ServicePoint(
+                id=s.id, zone=s.zone, junction=s.junction, customer_class=CustomerClass.RESIDENT, annual_m3_std=0.0
+            )
+            for s in self._registry.stations
+            if s.kind is StationKind.PRESSURE_POINT
         ]
 
     def _meters(self, zone: str) -> list[tuple[float, str]]:

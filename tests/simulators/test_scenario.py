@@ -12,6 +12,7 @@ import pytest
 from gashub.errors import ConfigurationError, NotFound
 from gashub.network.model import (
     CustomerClass,
+    GateInlet,
     Junction,
     Network,
     Pipe,
@@ -40,7 +41,7 @@ GOOD: dict[str, Any] = {
 
 
 def town() -> Places:
-    junctions = [Junction(id=f"j{i}", zone="east", x_m=100.0 * i, y_m=0.0) for i in range(5)]
+    junctions = [Junction(id=f"j{i}", zone="east", x_m=100.0 * i, y_m=0.0) for i in range(6)]
     pipes = [
         Pipe(
             id=f"p{i}",
@@ -59,7 +60,7 @@ def town() -> Places:
         junctions=junctions,
         pipes=pipes,
         valves=[
-            Valve(id="v1", zone="east", from_junction="j1", to_junction="j2", inner_diameter_mm=200),
+            Valve(id="v1", zone="east", from_junction="j4", to_junction="j5"),
             Valve(id="v2", zone="east", from_junction="j3", to_junction="j4", normally_open=False),
         ],
         regulators=[
@@ -74,6 +75,7 @@ def town() -> Places:
                 capacity_m3h_std=900,
             )
         ],
+        gate_inlets=[GateInlet(id="gate-1", junction="j0", pressure_kpa_gauge=380)],
         service_points=[
             ServicePoint(
                 id=f"sp{i}",
@@ -83,7 +85,7 @@ def town() -> Places:
                 annual_m3_std=annual,
                 metered_live=True,
             )
-            for i, annual in ((3, 9e5), (4, 1e5))
+            for i, annual in ((3, 9e5), (4, 1e5), (5, 5e4))
         ],
     )
     registry = Registry(
