@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def eventually(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+def eventually(condition: Callable[[], object], timeout_s: float = 40.0) -> None:
     """Return once the condition is true; fail after the time."""
     pause = threading.Event()
     for _ in range(round(timeout_s / 0.02)):

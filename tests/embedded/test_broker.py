@@ -76,7 +76,7 @@ class Client:
         self.connected.append(code)
         self.session_present.append(session_present)
 
-    def until(self, condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+    def until(self, condition: Callable[[], object], timeout_s: float = 40.0) -> None:
         with self._condition:
             assert self._condition.wait_for(condition, timeout_s), f"still not true after {timeout_s} s"
 

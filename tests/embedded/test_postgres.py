@@ -34,10 +34,17 @@ say = {"pid": server.pid, "port": server.port, "keeper": server._supervised._kee
 """
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
-    with EmbeddedPostgres(tmp_path / "data", settings=FAST) as running:
+@pytest.fixture(scope="module")
+def module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    with EmbeddedPostgres(tmp_path_factory.mktemp("pg") / "data", settings=FAST) as running:
         yield running
+
+
+@pytest.fixture
+def server(module_server: EmbeddedPostgres) -> EmbeddedPostgres:
+    """Shared, and running again whatever the test before did to it."""
+    module_server.start()
+    return module_server
 
 
 def one(dsn: str, query: str) -> object:
@@ -78,25 +85,20 @@ def test_the_hub_owns_its_database(server: EmbeddedPostgres) -> None:
         ("unix_socket_directories", ""),
     ],
 )
-def test_it_is_set_up_for_a_hub(module_server: EmbeddedPostgres, setting: str, value: str) -> None:
-    assert one(module_server.admin_dsn, f"SHOW {setting}") == value
+def test_it_is_set_up_for_a_hub(server: EmbeddedPostgres, setting: str, value: str) -> None:
+    assert one(server.admin_dsn, f"SHOW {setting}") == value
 
 
-@pytest.fixture(scope="module")
-def module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    with EmbeddedPostgres(tmp_path_factory.mktemp("pg") / "data", settings=FAST) as running:
-        yield running
+def test_two_run_side_by_side(server: EmbeddedPostgres, tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path / "data", settings=FAST) as second:
+        assert second.port != server.port
+        assert one(server.dsn, "SELECT 1") == one(second.dsn, "SELECT 1")
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            one(server.dsn.replace(f":{server.port}/", f":{second.port}/"), "SELECT 1")
 
 
-def test_two_run_side_by_side(module_server: EmbeddedPostgres, server: EmbeddedPostgres) -> None:
-    assert server.port != module_server.port
-    assert one(server.dsn, "SELECT 1") == one(module_server.dsn, "SELECT 1")
-    with pytest.raises(psycopg.OperationalError, match="password"):
-        one(server.dsn.replace(f":{server.port}/", f":{module_server.port}/"), "SELECT 1")
-
-
-def test_a_wrong_password_is_refused(module_server: EmbeddedPostgres) -> None:
-    wrong = module_server.dsn.replace("postgresql://gashub:", "postgresql://gashub:x")
+def test_a_wrong_password_is_refused(server: EmbeddedPostgres) -> None:
+    wrong = server.dsn.replace("postgresql://gashub:", "postgresql://gashub:x")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         one(wrong, "SELECT 1")
 
@@ -128,12 +130,12 @@ def test_data_port_and_passwords_survive_a_restart(server: EmbeddedPostgres) -> 
 
 
 def test_committed_data_survives_a_kill(server: EmbeddedPostgres) -> None:
-    do(server.dsn, "CREATE TABLE kept AS SELECT 7 AS value")
+    do(server.dsn, "CREATE TABLE kept_over_kill AS SELECT 7 AS value")
     server.kill()
     assert postgres_processes(server) == []
     assert (server.data_dir / "pgdata" / "postmaster.pid").exists()
     server.start()
-    assert one(server.dsn, "SELECT value FROM kept") == 7
+    assert one(server.dsn, "SELECT value FROM kept_over_kill") == 7
 
 
 def test_stop_leaves_nothing_running_and_may_be_repeated(server: EmbeddedPostgres) -> None:
