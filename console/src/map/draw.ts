@@ -41,6 +41,7 @@ export interface Living {
   areas: [number, number][][];
   closing: { x: number; y: number; position: number; label: string }[];
   valves: { x: number; y: number; normallyOpen: boolean }[];
+  zones: { x: number; y: number; name: string }[];
   letters: Record<Priority, string>;
   /** False in the dark half of the slow blink. */
   lit: boolean;
@@ -55,9 +56,16 @@ export interface Pen {
   palette: Palette;
 }
 
-const VALUES_FROM = 0.05;
-const CUSTOMERS_FROM = 0.55;
-const VALVES_FROM = 0.35;
+/** From which detail on (metres to a line of text, so that a wall of screens is no closer than a small one). */
+const VALUES_FROM = 0.004;
+const CUSTOMERS_FROM = 0.045;
+const CUSTOMER_VALUES_FROM = 0.08;
+const VALVES_FROM = 0.03;
+
+/** How close the window looks: text lines in one metre. */
+export function detail(viewport: Viewport, em: number): number {
+  return viewport.scale / em;
+}
 
 function clear({ context, viewport, ratio }: Pen): void {
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -74,7 +82,7 @@ function inPixels({ context, ratio }: Pen): void {
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
 }
 
-export function drawQuiet(pen: Pen, plan: Plan, zoneNames: Map<string, string>): void {
+export function drawQuiet(pen: Pen, plan: Plan): void {
   const { context, viewport, palette, em } = pen;
   clear(pen);
   context.fillStyle = palette.ground;
@@ -83,21 +91,26 @@ export function drawQuiet(pen: Pen, plan: Plan, zoneNames: Map<string, string>):
   context.lineCap = "round";
   const thicker = Math.min(2, Math.max(1, viewport.scale * 2)) * (em / 13);
   for (const layer of plan.layers) {
-    context.strokeStyle = layer.level === "low" ? palette.pipeLow : palette.pipeMedium;
+    context.strokeStyle = layer.isService ? palette.pipeService : palette.pipe;
     context.lineWidth = (layer.weight * thicker) / viewport.scale;
     context.stroke(layer.path);
   }
   inPixels(pen);
-  drawZoneNames(pen, plan, zoneNames);
 }
 
-function drawZoneNames({ context, viewport, palette, em }: Pen, plan: Plan, names: Map<string, string>): void {
-  context.font = `600 ${em * 1.5}px ${palette.font}`;
+function drawZoneNames({ context, viewport, palette, em }: Pen, zones: Living["zones"], room: Room): void {
+  const size = em * 1.45;
+  context.font = `700 ${size}px ${palette.font}`;
   context.textAlign = "center";
   context.textBaseline = "middle";
-  for (const zone of plan.zones) {
-    const [x, y] = toScreen(viewport, zone.x, zone.y);
-    haloed(context, names.get(zone.id) ?? zone.id, x, y, palette.zoneLabel, palette.halo, em);
+  for (const { x, y, name } of zones) {
+    const [px, py] = toScreen(viewport, x, y);
+    const width = context.measureText(name).width;
+    // A name gives way to what matters more: it stands a little higher or lower if its own place is taken.
+    const step = [0, -1, 1, -2, 2, -3, 3].find((n) =>
+      room.take(px - width / 2, py + n * size - size / 2, width, size),
+    );
+    haloed(context, name, px, py + (step ?? 0) * size, palette.zoneLabel, palette.halo, em);
   }
 }
 
@@ -126,7 +139,10 @@ export function drawLiving(pen: Pen, living: Living): void {
   const room = new Room();
   keepRoomForMarks(pen, living, room);
   for (const site of living.sites) drawSite(pen, site);
-  for (const site of inWeight(living.sites)) drawValues(pen, site, room);
+  const [grave, usual] = inWeight(living.sites);
+  for (const site of grave) drawValues(pen, site, room);
+  drawZoneNames(pen, living.zones, room);
+  for (const site of usual) drawValues(pen, site, room);
   for (const valve of living.closing) drawClosing(pen, valve);
   for (const site of living.sites) {
     if (site.alarm) drawMark(pen, markAt(pen, site), site.alarm, living);
@@ -217,7 +233,7 @@ function drawTarget(context: CanvasRenderingContext2D, [x, y]: [number, number],
 }
 
 function drawValves({ context, viewport, palette, em }: Pen, valves: Living["valves"]): void {
-  if (viewport.scale < VALVES_FROM) return;
+  if (detail(viewport, em) < VALVES_FROM) return;
   const r = em * 0.36;
   context.strokeStyle = palette.station;
   context.lineWidth = 1.2;
@@ -235,20 +251,23 @@ function drawValves({ context, viewport, palette, em }: Pen, valves: Living["val
   }
 }
 
-function inWeight(sites: Site[]): Site[] {
+/** Who gets room for a label before the zones' names (alarmed, selected, stations), and who after. */
+function inWeight(sites: Site[]): [grave: Site[], usual: Site[]] {
   const kinds = ["gate", "regulator", "pressure_point", "customer"];
   const weight = (site: Site): number =>
     (site.selected ? -200 : 0) + (site.alarm ? -100 : 0) + Math.max(0, kinds.indexOf(site.kind));
-  return [...sites].sort((a, b) => weight(a) - weight(b));
+  const sorted = [...sites].sort((a, b) => weight(a) - weight(b));
+  const usual = sorted.findIndex((site) => weight(site) >= kinds.indexOf("pressure_point"));
+  return usual < 0 ? [sorted, []] : [sorted.slice(0, usual), sorted.slice(usual)];
 }
 
 /** Is this kind of place worth showing at this scale? */
-export function isShown(site: Pick<Site, "kind" | "alarm" | "selected">, scale: number): boolean {
-  return site.kind !== "customer" || scale >= CUSTOMERS_FROM / 2 || site.selected || site.alarm !== null;
+export function isShown(site: Pick<Site, "kind" | "alarm" | "selected">, closeness: number): boolean {
+  return site.kind !== "customer" || closeness >= CUSTOMERS_FROM || site.selected || site.alarm !== null;
 }
 
 function drawSite({ context, viewport, palette, em }: Pen, site: Site): void {
-  if (!isShown(site, viewport.scale)) return;
+  if (!isShown(site, detail(viewport, em))) return;
   const [x, y] = toScreen(viewport, site.x, site.y);
   context.fillStyle = palette.station;
   context.strokeStyle = palette.halo;
@@ -308,9 +327,9 @@ function keepRoomForMarks(pen: Pen, living: Living, room: Room): void {
 
 function drawValues({ context, viewport, palette, em }: Pen, site: Site, room: Room): void {
   const important = site.alarm !== null || site.selected;
-  if (!important && viewport.scale < VALUES_FROM) return;
-  if (site.kind === "customer" && !important && viewport.scale < CUSTOMERS_FROM) return;
-  const lines = important || viewport.scale > 0.2 || site.kind === "gate" ? site.lines : site.lines.slice(0, 1);
+  const closeness = detail(viewport, em);
+  if (!important && closeness < (site.kind === "customer" ? CUSTOMER_VALUES_FROM : VALUES_FROM)) return;
+  const lines = important || closeness > 0.015 || site.kind === "gate" ? site.lines : site.lines.slice(0, 1);
   if (lines.length === 0) return;
   context.font = `${important ? 600 : 400} ${em}px ${palette.font}`;
   context.textAlign = "left";
@@ -352,7 +371,7 @@ function drawClosing({ context, viewport, palette, em }: Pen, valve: Living["clo
   context.textAlign = "center";
   context.textBaseline = "middle";
   context.fillText(String(valve.position), x, y + 0.5);
-  if (viewport.scale < VALVES_FROM) return;
+  if (detail(viewport, em) < VALVES_FROM) return;
   context.font = `${em * 0.9}px ${palette.font}`;
   haloed(context, valve.label, x, y + em * 1.45, palette.text, palette.halo, em);
 }

@@ -5,7 +5,7 @@ import { view } from "../frame/view.svelte";
 import { hub } from "../live/hub.svelte";
 import type { Reading } from "../live/reading";
 import type { Alarm, Point } from "../wire/types";
-import { figure } from "../words/naming";
+import { figure, zoneName } from "../words/naming";
 import { speech } from "../words/words.svelte";
 import type { Living, Site, SiteAlarm, Suspect } from "./draw";
 import { whereIs, type Plan, type PlanStation } from "./plan";
@@ -121,6 +121,7 @@ export function present(plan: Plan): Omit<Living, "lit"> {
     areas: areas(plan),
     closing: closing(plan),
     valves: plan.valves,
+    zones: plan.zones.map(({ id, x, y }) => ({ x, y, name: zoneName(id) })),
     letters: speech.words.priorityLetter,
   };
 }

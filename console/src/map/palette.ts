@@ -10,8 +10,8 @@ export interface MarkColours {
 
 export interface Palette {
   ground: string;
-  pipeLow: string;
-  pipeMedium: string;
+  pipe: string;
+  pipeService: string;
   zoneLabel: string;
   halo: string;
   hatch: string;
@@ -33,8 +33,8 @@ export function readPalette(element: Element): Palette {
   });
   return {
     ground: colour("map"),
-    pipeLow: colour("pipe-low"),
-    pipeMedium: colour("pipe-medium"),
+    pipe: colour("pipe"),
+    pipeService: colour("pipe-service"),
     zoneLabel: colour("zone-label"),
     halo: colour("halo"),
     hatch: colour("hatch"),

@@ -5,13 +5,24 @@
 import type { Network, Place } from "../wire/types";
 import { boundsOf, grown, type Bounds } from "./geometry";
 
-/** Line weight [px] by pressure level, thin to thick. */
-const WEIGHT: Record<string, number> = { low: 1.1, medium: 2.6, "sub-high": 3.6, high: 4.5 };
-const OTHER_WEIGHT = 1.8;
+/** Line weight [px] by pressure level (the levels of GB 50028), thin to thick. */
+const WEIGHT: Record<string, number> = {
+  low: 1.3,
+  medium_b: 2,
+  medium: 2.4,
+  medium_a: 3.2,
+  sub_high_b: 3.8,
+  sub_high_a: 4.3,
+  high: 4.8,
+};
+const OTHER_WEIGHT = 2;
+/** Service lines, up to this bore [mm], are drawn thin and dim so that the mains can be read. */
+const SERVICE_UP_TO_MM = 65;
+const SERVICE_WEIGHT = 1;
 
 export interface Layer {
-  level: string;
   weight: number;
+  isService: boolean;
   path: Path2D;
 }
 
@@ -83,19 +94,28 @@ function moved(bounds: Bounds, originX: number, originY: number): Bounds {
   };
 }
 
+/** A valve stands in a line: it is drawn with the weight of the pipe it stands in. */
 function makeLayers(network: Network, x: (i: number) => number, y: (i: number) => number): Layer[] {
-  const { pipes } = network;
-  const layers = new Map<string, Layer>();
-  pipes.from_junction.forEach((from, i) => {
-    const level = pipes.pressure_level[i] ?? "low";
-    let layer = layers.get(level);
+  const { pipes, valves } = network;
+  const layers = new Map<number, Layer>();
+  const weightAt = new Map<number, number>();
+  const draw = (from: number, to: number, weight: number): void => {
+    let layer = layers.get(weight);
     if (!layer) {
-      layer = { level, weight: weightOf(level), path: new Path2D() };
-      layers.set(level, layer);
+      layer = { weight, isService: weight === SERVICE_WEIGHT, path: new Path2D() };
+      layers.set(weight, layer);
     }
-    const to = pipes.to_junction[i] ?? from;
     layer.path.moveTo(x(from), y(from));
     layer.path.lineTo(x(to), y(to));
+    for (const end of [from, to]) weightAt.set(end, Math.max(weight, weightAt.get(end) ?? 0));
+  };
+  pipes.from_junction.forEach((from, i) => {
+    const isService = (pipes.inner_diameter_mm[i] ?? Infinity) <= SERVICE_UP_TO_MM;
+    draw(from, pipes.to_junction[i] ?? from, isService ? SERVICE_WEIGHT : weightOf(pipes.pressure_level[i] ?? ""));
+  });
+  valves.from_junction.forEach((from, i) => {
+    const to = valves.to_junction[i] ?? from;
+    draw(from, to, weightAt.get(from) ?? weightAt.get(to) ?? OTHER_WEIGHT);
   });
   return [...layers.values()].sort((a, b) => a.weight - b.weight);
 }
@@ -116,8 +136,19 @@ function makeZones(network: Network, originX: number, originY: number): Plan["zo
     if (junctions.length === 0) return [];
     const xs = junctions.map((i) => (x_m[i] ?? 0) - originX);
     const ys = junctions.map((i) => (y_m[i] ?? 0) - originY);
-    return [{ id, x: median(xs), y: median(ys), bounds: boundsOf(xs, ys) }];
+    const [x, y] = labelPlace(xs, ys);
+    return [{ id, x, y, bounds: boundsOf(xs, ys) }];
   });
+}
+
+/** Where a zone's name stands: at its middle; a ring, whose middle is other zones', has it at its lower edge. */
+function labelPlace(xs: number[], ys: number[]): [number, number] {
+  const [x, y] = [median(xs), median(ys)];
+  const bounds = boundsOf(xs, ys);
+  const reach = 0.12 * Math.hypot(bounds.maxX - bounds.minX, bounds.maxY - bounds.minY);
+  if (xs.some((one, i) => Math.hypot(one - x, (ys[i] ?? 0) - y) < reach)) return [x, y];
+  const lowest = ys.indexOf(bounds.minY);
+  return [xs[lowest] ?? x, bounds.minY];
 }
 
 function median(numbers: number[]): number {

@@ -23,6 +23,7 @@ export type CodeGroup =
   | "journal"
   | "pointRole"
   | "quantity"
+  | "pressureLevel"
   | "stationKind"
   | "quality"
   | "fault"
