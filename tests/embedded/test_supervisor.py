@@ -180,9 +180,13 @@ def test_nothing_is_left_however_the_parent_ends(tmp_path: Path, other: Callable
 def test_nothing_is_left_when_parent_and_keepers_are_killed(tmp_path: Path, other: Callable[..., Other]) -> None:
     parent = other(GROUP, str(tmp_path), str(ROOT))
     service = parent.said()
+    processes = children(parent.process.pid)
     for pid in [parent.process.pid, *_direct(parent.process.pid)]:
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: not alive(service))
+    # What a service has started itself is beyond the kernel's signal when its keeper dies, too.
+    for pid in filter(alive, processes):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _direct(pid: int) -> list[int]:
