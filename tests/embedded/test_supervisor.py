@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -185,8 +186,9 @@ def test_nothing_is_left_when_parent_and_keepers_are_killed(tmp_path: Path, othe
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: not alive(service))
     # What a service has started itself is beyond the kernel's signal when its keeper dies, too.
-    for pid in filter(alive, processes):
-        os.kill(pid, signal.SIGKILL)
+    for pid in processes:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _direct(pid: int) -> list[int]:
