@@ -24,6 +24,12 @@ from gashub.clock import Clock, ManualClock, ScaledClock, SystemClock
 from gashub.config import BrokerSection
 from gashub.embedded.broker import EmbeddedBroker
 from gashub.topics import SIM_COMMAND, SIM_STATE
+from gateway.decode import BlockDecoder
+from gateway.plan import plan as plan_reads
+from gateway.profile import load
+from simulators.devices.maps import register_map
+from simulators.equipment import SimulatedDevice
+from simulators.field import Field
 from simulators.places import Places
 from simulators.scenario import find, names, parse_event, plan, resolve
 from simulators.service import Bus, Settings, read_town, run
@@ -183,6 +189,57 @@ async def test_counters_grow_evenly_between_the_steps_of_physics(town: Town) -> 
     assert steps.max() < 2 * steps.min()
 
 
+TOLERANCE = {
+    "inlet_pressure": 2.0,
+    "outlet_pressure": 0.5,
+    "filter_differential": 0.15,
+    "temperature": 1.2,
+    "position": 2.0,
+    "gas": 1.5,
+    "pressure": 0.5,
+    "pressure_absolute": 0.5,
+}
+
+
+async def test_what_a_gateway_decodes_is_the_truth_within_the_instruments_errors(town: Town) -> None:
+    simulation = Simulation(town, seed=1, clock=ManualClock(START))
+    await after(simulation, 20)
+    truth = Field(town, seed=1, start=START)
+    for second in range(1, 21):
+        truth.step(START + timedelta(seconds=second))
+    for device in town.devices:
+        decoded = _decoded(simulation, device)
+        for slot, name in device.signals.items():
+            if name.startswith("device_"):
+                continue
+            true = float(truth.values[truth.index([name])[0]])
+            tolerance = TOLERANCE.get(slot, 0.0) + (0.035 * true + 0.02 if slot == "flow" else 1e-3 * true)
+            if slot.startswith("volume"):
+                true += device.first_volume_m3
+                tolerance += 0.05
+            assert decoded[slot] == pytest.approx(true, abs=tolerance + 1e-6), (device.id, slot)
+
+
+def _decoded(simulation: Simulation, device: SimulatedDevice) -> dict[str, float]:
+    """What the gateway's profile makes of the device's registers."""
+    profile = load(device.profile)
+    block = profile.find_block("main")
+    reads = plan_reads([block], profile.limits)
+    image = np.frombuffer(simulation.fleet.images()[device.id], ">u2").astype(np.uint16)
+    first = register_map(device.profile).first
+    words = np.concatenate([image[r.address - first : r.address - first + r.count] for r in reads.requests])
+    given = {name: value for name, value in device.parameters.items() if name in profile.parameters}
+    decoder = BlockDecoder(block, [block], reads, profile.settings(given))
+    decoded = decoder.decode(words[None, :], np.zeros((1, len(reads.requests)), np.uint8), np.array([0]))
+    return {slot.name: float(decoded.values[0, slot.slot]) for slot in block.slot}
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_shipped_scenario_finds_its_places_in_the_town(town: Town, name: str) -> None:
+    planned = resolve(find(name), places(town))
+    assert len(planned) == len(find(name).event)
+
+
 # ── the service ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -298,14 +355,15 @@ async def test_a_wrong_command_is_refused_in_the_state_and_disturbs_nothing(
 
 async def test_a_scenario_begins_at_its_own_time_when_the_hubs_clock_was_set_to_it(plant: Path, tmp_path: Path) -> None:
     scenario = find("slam-shut-closes")
-    clock = ScaledClock(real_start=SystemClock().now(), hub_start=scenario.start + timedelta(seconds=880), speed=20.0)
+    onset = scenario.start + timedelta(seconds=scenario.onset_s)
+    clock = ScaledClock(real_start=SystemClock().now(), hub_start=onset - timedelta(seconds=60), speed=20.0)
     truth = tmp_path / "truth.jsonl"
     async with running(Settings(plant=plant, clock=clock, seed=1, scenario=scenario, truth_file=truth)):
         async with asyncio.timeout(20):
             while not truth.exists():
                 await asyncio.sleep(0.02)
     began = json.loads(truth.read_text(encoding="utf-8").splitlines()[0])
-    assert datetime.fromisoformat(began["since"]) == scenario.start + timedelta(seconds=scenario.onset_s)
+    assert datetime.fromisoformat(began["since"]) == onset
 
 
 async def test_every_device_answers_pymodbus(plant: Path, town: Town) -> None:
