@@ -1,68 +1,114 @@
 """The area on the map that a shut-off part of the network covers.
 
-Each connected part becomes one convex polygon that keeps `MARGIN_M` from every junction and pipe in it: the outer
-hull of small octagons around the junctions.
+Pipes are drawn on a grid, widened by `MARGIN_M`, and each patch that results is outlined and its staircase smoothed.
+So the area follows the streets: a hull would take in neighbours who keep their gas. Blocks that a patch encloses
+belong to it.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
 
 Coordinate = tuple[float, float]
 Ring = list[Coordinate]
+Segment = tuple[Coordinate, Coordinate]
+_F64 = npt.NDArray[np.float64]
+_Mask = npt.NDArray[np.bool_]
+_Corner = tuple[int, int]
 
 MARGIN_M: Final = 25.0
-_CORNERS: Final = 8
+CELL_M: Final = 8.0
+_MOST_CELLS_A_SIDE: Final = 1_000
 
 
-def polygons(positions: Mapping[str, Coordinate], links: Iterable[tuple[str, str]]) -> list[Ring]:
-    """One open ring [m, m], anticlockwise, per part that `links` connect among the junctions of `positions`."""
+def polygons(segments: Sequence[Segment]) -> list[Ring]:
+    """Open rings [m, m], anticlockwise and largest first, that keep MARGIN_M (to a cell) from every segment."""
+    if not segments:
+        return []
+    ends = np.array(segments, np.float64).reshape(-1, 2, 2)
+    low, high = ends.min(axis=(0, 1)), ends.max(axis=(0, 1))
+    # A region too large for the grid is drawn more coarsely rather than not at all.
+    cell_m = max(CELL_M, float((high - low).max()) / _MOST_CELLS_A_SIDE)
+    origin = low - MARGIN_M - 2 * cell_m
+    shape = np.ceil((high - origin + MARGIN_M + 2 * cell_m) / cell_m).astype(np.intp)
+    drawn = np.zeros((int(shape[0]), int(shape[1])), np.bool_)
+    at = ((_along(ends, cell_m) - origin) / cell_m).astype(np.intp)
+    drawn[at[:, 0], at[:, 1]] = True
+    wide = ndimage.binary_fill_holes(ndimage.distance_transform_edt(~drawn) <= MARGIN_M / cell_m)
+    labels, count = ndimage.label(wide)
+    rings = [_outline(np.asarray(labels == label)) for label in range(1, count + 1)]
+    smooth = [_simplified(np.array(ring, np.float64), 1.0) * cell_m + origin for ring in rings]
     return [
-        hull([corner for name in part for corner in _octagon(positions[name])]) for part in _parts(positions, links)
+        [(round(float(x), 1), round(float(y), 1)) for x, y in ring]
+        for ring in sorted(smooth, key=lambda ring: -abs(enclosed(ring)))
     ]
 
 
-def hull(points: Sequence[Coordinate]) -> Ring:
-    """The convex hull of points, anticlockwise, without repeating the first (Andrew's monotone chain)."""
-    ordered = sorted(set(points))
-    if len(ordered) < 3:
-        return ordered
-    return _half(ordered)[:-1] + _half(ordered[::-1])[:-1]
+def enclosed(ring: npt.ArrayLike) -> float:
+    """The area inside an open ring [m²]; above 0 if it runs anticlockwise."""
+    x, y = np.asarray(ring, np.float64).T
+    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
 
 
-def _half(ordered: Sequence[Coordinate]) -> Ring:
-    chain: Ring = []
-    for point in ordered:
-        while len(chain) > 1 and _turn(chain[-2], chain[-1], point) <= 0:
-            chain.pop()
-        chain.append(point)
-    return chain
+def _along(ends: _F64, spacing_m: float) -> _F64:
+    """Points on every segment, closer together than spacing_m; shape (n, 2)."""
+    length = np.hypot(*(ends[:, 1] - ends[:, 0]).T)
+    steps = np.maximum(1, np.ceil(2 * length / spacing_m)).astype(np.intp)
+    which = np.repeat(np.arange(len(ends)), steps + 1)
+    first = np.repeat(np.cumsum(steps + 1) - steps - 1, steps + 1)
+    share = (np.arange(len(which)) - first) / steps[which]
+    points: _F64 = ends[which, 0] + (ends[which, 1] - ends[which, 0]) * share[:, None]
+    return points
 
 
-def _turn(a: Coordinate, b: Coordinate, c: Coordinate) -> float:
-    """Above 0 where a, b, c turn left."""
-    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+def _outline(patch: _Mask) -> list[_Corner]:
+    """The corners around a patch whose cells hang together by their sides, anticlockwise."""
+    sides: dict[_Corner, list[_Corner]] = {}
+    for (dx, dy), start, end in (
+        ((0, -1), (0, 0), (1, 0)),
+        ((1, 0), (1, 0), (1, 1)),
+        ((0, 1), (1, 1), (0, 1)),
+        ((-1, 0), (0, 1), (0, 0)),
+    ):
+        outside = patch & ~np.roll(patch, (-dx, -dy), axis=(0, 1))
+        for x, y in np.argwhere(outside).tolist():
+            sides.setdefault((x + start[0], y + start[1]), []).append((x + end[0], y + end[1]))
+    first = min(sides)
+    ring = [first, sides[first][0]]
+    while ring[-1] != first:
+        ring.append(_leftmost(ring[-2], ring[-1], sides[ring[-1]]))
+    return ring[:-1]
 
 
-def _octagon(centre: Coordinate) -> Ring:
-    # The corners lie so far out that the edges, not only the corners, keep the margin.
-    radius_m = MARGIN_M / math.cos(math.pi / _CORNERS)
-    angles = [2 * math.pi * (corner + 0.5) / _CORNERS for corner in range(_CORNERS)]
-    return [
-        (round(centre[0] + radius_m * math.cos(angle), 1), round(centre[1] + radius_m * math.sin(angle), 1))
-        for angle in angles
-    ]
+def _leftmost(before: _Corner, here: _Corner, ways: Sequence[_Corner]) -> _Corner:
+    """Where two cells touch by a corner only, the way that stays with the cell on the left."""
+    along = (here[0] - before[0], here[1] - before[1])
+    return max(ways, key=lambda way: along[0] * (way[1] - here[1]) - along[1] * (way[0] - here[0]))
 
 
-def _parts(names: Iterable[str], links: Iterable[tuple[str, str]]) -> list[list[str]]:
-    """The names, grouped by what is linked; links that lead elsewhere are passed over."""
-    group = {name: [name] for name in names}
-    for one, other in links:
-        if one in group and other in group and group[one] is not group[other]:
-            small, large = sorted((group[one], group[other]), key=len)
-            large += small
-            for name in small:
-                group[name] = large
-    return list({id(part): part for part in group.values()}.values())
+def _simplified(ring: _F64, tolerance: float) -> _F64:
+    """The ring without corners that lie within `tolerance` of the line between those kept (Douglas and Peucker)."""
+    farthest = int(np.argmax(np.hypot(*(ring - ring[0]).T)))
+    closed = np.vstack([ring, ring[:1]])
+    keep = np.zeros(len(closed), np.bool_)
+    keep[[0, farthest, -1]] = True
+    todo = [(0, farthest), (farthest, len(ring))]
+    while todo:
+        one, other = todo.pop()
+        if other - one < 2:
+            continue
+        line = closed[other] - closed[one]
+        away = closed[one + 1 : other] - closed[one]
+        distance = np.abs(line[0] * away[:, 1] - line[1] * away[:, 0]) / max(float(np.hypot(*line)), 1e-9)
+        worst = int(np.argmax(distance))
+        if distance[worst] > tolerance:
+            middle = one + 1 + worst
+            keep[middle] = True
+            todo += [(one, middle), (middle, other)]
+    simplified: _F64 = closed[:-1][keep[:-1]]
+    return simplified

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gashub.errors import NotFound
 from gashub.network.model import Network, Sensitivity, ServicePoint
-from gashub.network.trace import Element, ElementKind, isolate, supply_lost
+from gashub.network.trace import Element, ElementKind, Trace
 
-from .area import Ring, polygons
+from .area import Ring, Segment, polygons
 
 NOTICE_KINDS: Final = frozenset({"leak", "rupture", "slam_shut", "supply_low"})
 _ISOLATED_KINDS: Final = frozenset({"leak", "rupture"})
@@ -68,70 +68,84 @@ def places(ranked: Iterable[Mapping[str, Any]]) -> list[Place]:
     ]
 
 
-def cutoff(network: Network, kind: str, ranked: Sequence[Place]) -> Cutoff | None:
-    """What an incident of `kind` cuts off; None where that is nobody, or where no place is known yet."""
-    if kind not in NOTICE_KINDS:
-        return None
-    if kind == "slam_shut":
-        return _behind(network, supply_lost(network, closed_regulators=_regulators(network, ranked)))
-    element = _first_known(ranked)
-    return None if element is None else _around(network, element, close=kind in _ISOLATED_KINDS)
+class Isolator:
+    """A network, made ready once for all that may be asked about it."""
 
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self._trace = Trace(network)
+        self._position = {junction.id: (junction.x_m, junction.y_m) for junction in network.junctions}
+        self._service_points = {point.id: point for point in network.service_points}
 
-def _around(network: Network, element: Element, *, close: bool) -> Cutoff | None:
-    try:
-        isolation = isolate(network, element)
-    except NotFound:
-        # The network changed since the place was found; the ticket stands, the notice waits for a better place.
-        return None
-    if not isolation.service_points_lost:
-        return None
-    lost = _ordered(network, isolation.service_points_lost)
-    junctions = set(isolation.junctions) | {point.junction for point in lost}
-    return Cutoff(
-        valves=isolation.valves_to_close if close else (),
-        regulators=isolation.regulators_inside if close else (),
-        service_points=lost,
-        area=_area(network, junctions),
-    )
+    def cutoff(self, kind: str, ranked: Sequence[Place]) -> Cutoff | None:
+        """What an incident of `kind` cuts off; None where that is nobody, or where no place is known yet."""
+        if kind not in NOTICE_KINDS:
+            return None
+        if kind == "slam_shut":
+            return self._cutoff(self._trace.supply_lost(closed_regulators=self._regulators(ranked)))
+        element = _first_known(ranked)
+        return None if element is None else self._around(element, close=kind in _ISOLATED_KINDS)
 
+    def _around(self, element: Element, *, close: bool) -> Cutoff | None:
+        try:
+            isolation = self._trace.isolate(element)
+        except NotFound:
+            # The network changed since the place was found; the ticket stands, the notice waits for a better place.
+            return None
+        found = self._cutoff(isolation.service_points_lost, closed=isolation.valves_to_close)
+        if found is None or not close:
+            return found
+        return replace(found, valves=isolation.valves_to_close, regulators=isolation.regulators_inside)
 
-def _behind(network: Network, lost_ids: Sequence[str]) -> Cutoff | None:
-    if not lost_ids:
-        return None
-    lost = _ordered(network, lost_ids)
-    area = _area(network, {point.junction for point in lost})
-    return Cutoff(valves=(), regulators=(), service_points=lost, area=area)
+    def _cutoff(self, lost_ids: Sequence[str], closed: Sequence[str] = ()) -> Cutoff | None:
+        if not lost_ids:
+            return None
+        lost = sorted(
+            (self._service_points[key] for key in lost_ids),
+            key=lambda point: (_TOLD_ORDER.index(point.sensitivity), point.id),
+        )
+        area = polygons(self._segments({point.junction for point in lost}, frozenset(closed)))
+        return Cutoff(valves=(), regulators=(), service_points=tuple(lost), area=area)
 
+    def _regulators(self, ranked: Sequence[Place]) -> frozenset[str]:
+        """Every regulator named, itself or by its station."""
+        named = {(place.element, place.id) for place in ranked}
+        return frozenset(
+            regulator.id
+            for regulator in self.network.regulators
+            if ("regulator", regulator.id) in named or ("station", regulator.station) in named
+        )
 
-def _regulators(network: Network, ranked: Sequence[Place]) -> frozenset[str]:
-    """Every regulator named, itself or by its station."""
-    named = {(place.element, place.id) for place in ranked}
-    return frozenset(
-        regulator.id
-        for regulator in network.regulators
-        if ("regulator", regulator.id) in named or ("station", regulator.station) in named
-    )
+    def _segments(self, without_gas: set[str], closed: frozenset[str]) -> list[Segment]:
+        """All pipes that hang together with junctions that have no gas, and those junctions themselves."""
+        reached, at_junction = set(without_gas), self._links(closed)
+        todo = list(reached)
+        while todo:
+            for other in at_junction.get(todo.pop(), ()):
+                if other not in reached:
+                    reached.add(other)
+                    todo.append(other)
+        pipes = [
+            (self._position[pipe.from_junction], self._position[pipe.to_junction])
+            for pipe in self.network.pipes
+            if pipe.from_junction in reached
+        ]
+        return [*pipes, *((self._position[name], self._position[name]) for name in without_gas)]
+
+    def _links(self, closed: frozenset[str]) -> dict[str, list[str]]:
+        """The neighbours of each junction along pipes and valves that stay open: they have gas, or not, together."""
+        edges = [(pipe.from_junction, pipe.to_junction) for pipe in self.network.pipes] + [
+            (valve.from_junction, valve.to_junction)
+            for valve in self.network.valves
+            if valve.normally_open and valve.id not in closed
+        ]
+        neighbours: dict[str, list[str]] = {}
+        for one, other in edges:
+            neighbours.setdefault(one, []).append(other)
+            neighbours.setdefault(other, []).append(one)
+        return neighbours
 
 
 def _first_known(ranked: Sequence[Place]) -> Element | None:
     kinds = {str(kind) for kind in ElementKind}
     return next((Element(kind=ElementKind(p.element), id=p.id) for p in ranked if p.element in kinds), None)
-
-
-def _ordered(network: Network, ids: Sequence[str]) -> tuple[ServicePoint, ...]:
-    wanted = set(ids)
-    found = [point for point in network.service_points if point.id in wanted]
-    return tuple(sorted(found, key=lambda point: (_TOLD_ORDER.index(point.sensitivity), point.id)))
-
-
-def _area(network: Network, junctions: set[str]) -> list[Ring]:
-    positions = {j.id: (j.x_m, j.y_m) for j in network.junctions if j.id in junctions}
-    return polygons(positions, _links(network))
-
-
-def _links(network: Network) -> list[tuple[str, str]]:
-    """What joins junctions into one part: pipes, and valves that normally stand open."""
-    return [(pipe.from_junction, pipe.to_junction) for pipe in network.pipes] + [
-        (valve.from_junction, valve.to_junction) for valve in network.valves if valve.normally_open
-    ]

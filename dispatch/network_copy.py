@@ -1,4 +1,4 @@
-"""The network as dispatch last read it, read again when the registry's version has moved."""
+"""The network as dispatch last read it, ready to be traced; read again when the registry's version has moved."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import psycopg
 from psycopg import AsyncConnection
 
 from gashub import plant
-from gashub.network.model import Network
+
+from .isolation import Isolator
 
 
 class NetworkCopy:
@@ -17,9 +18,9 @@ class NetworkCopy:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._read_last: tuple[int, Network] | None = None
+        self._read_last: tuple[int, Isolator] | None = None
 
-    async def current(self, connection: AsyncConnection[Any]) -> Network:
+    async def current(self, connection: AsyncConnection[Any]) -> Isolator:
         """The network of the database's present registry version."""
         cursor = await connection.execute("SELECT version FROM registry_version")
         row = await cursor.fetchone()
@@ -28,7 +29,7 @@ class NetworkCopy:
             self._read_last = await asyncio.to_thread(self._read)
         return self._read_last[1]
 
-    def _read(self) -> tuple[int, Network]:
+    def _read(self) -> tuple[int, Isolator]:
         with psycopg.connect(self._dsn, connect_timeout=5, application_name="gashub-dispatch-network") as connection:
             # The version first: what changes meanwhile is then read again.
-            return plant.registry_version(connection), plant.load_network(connection)
+            return plant.registry_version(connection), Isolator(plant.load_network(connection))

@@ -22,7 +22,7 @@ from gashub.config import HubConfig
 from gashub.journal import Entry
 from gashub.network.model import Network, ServicePoint
 
-from .isolation import Cutoff, cutoff, places
+from .isolation import Cutoff, Isolator, places
 from .notice_text import Facts, Occasion, Sender, text
 from .numbers import draw
 
@@ -51,7 +51,7 @@ def sender(config: HubConfig) -> Sender:
 
 
 async def follow(
-    connection: AsyncConnection[Any], entry: Entry, *, network: Network, config: HubConfig, now: datetime
+    connection: AsyncConnection[Any], entry: Entry, *, isolator: Isolator, config: HubConfig, now: datetime
 ) -> int | None:
     """Do what a ticket's entry asks, in the caller's transaction; the id of a notice that was issued, if one was."""
     async with connection.cursor(row_factory=dict_row) as cursor:
@@ -66,13 +66,13 @@ async def follow(
         await cursor.execute("SELECT * FROM notice WHERE ticket_id = %s FOR UPDATE", (ticket["id"],))
         notice = await cursor.fetchone()
     # The trace of a town takes a while, in which this process's other follower goes on.
-    cut = await asyncio.to_thread(cutoff, network, ticket["kind"], places(ticket["place"]))
+    cut = await asyncio.to_thread(isolator.cutoff, ticket["kind"], places(ticket["place"]))
     if cut is None:
         return None
     if notice is None:
-        return await _issue(connection, ticket, cut, network=network, config=config, now=now)
+        return await _issue(connection, ticket, cut, network=isolator.network, config=config, now=now)
     if notice["state"] == "issued":
-        await _amend(connection, notice, ticket["kind"], cut, network=network, config=config, now=now)
+        await _amend(connection, notice, ticket["kind"], cut, network=isolator.network, config=config, now=now)
     return None
 
 

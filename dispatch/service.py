@@ -138,8 +138,8 @@ class Service:
             log.info("ticket_opened", ticket=opened, incident=entry.body["incident"])
 
     async def _on_ticket(self, connection: AsyncConnection[Any], entry: Entry) -> None:
-        network = await self._network.current(connection)
-        issued = await notices.follow(connection, entry, network=network, config=self._config, now=self._clock.now())
+        isolator = await self._network.current(connection)
+        issued = await notices.follow(connection, entry, isolator=isolator, config=self._config, now=self._clock.now())
         if issued is not None:
             self.counters.notices.inc()
             log.info("notice_issued", notice=issued, ticket=entry.body["ticket"])
