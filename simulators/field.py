@@ -179,6 +179,11 @@ class Field:
         """What is happening now."""
         return [running.active for running in self._running.values()]
 
+    def taken_by_junction(self) -> Floats:
+        """What customers get at each junction now [m³/h std]."""
+        count = len(self._network.junctions)
+        return np.bincount(self._service_junction, self._taken(), count).astype(np.float64, copy=False)
+
     def _weather(self) -> tuple[datetime, float]:
         """Local time and air temperature now."""
         local = self._now.astimezone(LOCAL)
@@ -223,7 +228,7 @@ class Field:
 
     def _state(self) -> HydraulicState:
         demand = np.bincount(self._service_junction, self._flow, len(self._network.junctions))
-        state = self._hydraulics.normal_state(demand)
+        state = self._hydraulics.normal_state(demand.astype(np.float64, copy=False))
         low, high, is_open = state.opening_low.copy(), state.opening_high.copy(), state.valve_open.copy()
         for running in self._running.values():
             event = running.active.event

@@ -14,7 +14,7 @@ import numpy as np
 from gashub.network.load_profile import normal_temperature_c
 
 _SPELL_C: Final = 3.0
-_HOURLY_C: Final = 0.6
+_HOURLY_C: Final = 0.4
 _SPELL_H: Final = 72.0
 _GROUND_MEAN_C: Final = 14.0
 _GROUND_LAG: Final = timedelta(days=45)

@@ -37,7 +37,7 @@ from .flow_laws import (
     pipe_flow,
     throttle,
 )
-from .model import Network
+from .model import Network, Pipe, Valve
 from .nodal import Graph, StepSystem, full_matrix
 
 Floats = NDArray[np.float64]
@@ -49,12 +49,16 @@ STEADY: Final = float("inf")
 _TOLERANCE_M3H: Final = 1e-3
 _MAX_ITERATIONS: Final = 60
 _MAX_HALVINGS: Final = 8
+_SHARE: Final = 0.2
 _VALVE_LENGTH_M: Final = 1.0
 _VALVE_ROUGHNESS_MM: Final = 0.1
 _LEAST_VOLUME_M3: Final = 0.02
 # What lets a part without any way in or out settle in a steady solution [m³/h per kPa]; far below any flow.
-_BLEED_M3H_KPA: Final = 1e-6
+_BLEED_M3H_KPA: Final = 1e-8
 _PLANS_KEPT: Final = 8
+_FIRST_STRIDE_S: Final = 2.0
+_SETTLED_S: Final = 1e5
+_MAX_STRIDES: Final = 80
 
 
 class DidNotConverge(HubError):
@@ -123,7 +127,7 @@ class Solution:
     def hole_flow_at(self, junctions: Ints) -> Floats:
         """What holes at each of these junctions lose [m³/h std]."""
         lost = np.bincount(self.hole_node, self.orifice_flow_m3h_std, len(self.node_kpa_absolute))
-        at: Floats = lost[junctions]
+        at: Floats = lost.astype(np.float64, copy=False)[junctions]
         return at
 
 
@@ -172,6 +176,7 @@ class _Balance:
     lost: Floats
     supplied: Floats
     excess: Floats
+    from_gates: Floats
     diagonal: Floats
 
 
@@ -194,7 +199,7 @@ class Hydraulics:
 
     def _read(self, network: Network) -> None:
         """Take the network's figures over as arrays."""
-        edges = [*network.pipes, *network.valves]
+        edges: list[Pipe | Valve] = [*network.pipes, *network.valves]
         self._start = self._at([edge.from_junction for edge in edges])
         self._end = self._at([edge.to_junction for edge in edges])
         self._pipes = len(network.pipes)
@@ -252,12 +257,35 @@ class Hydraulics:
         """
         plan = self._plan(state.orifices)
         before = self._before(plan, after)
-        moment = self._moment(plan, state, before, dt_s if after is not None else STEADY)
+        if after is not None and np.isfinite(dt_s):
+            return self._balanced(plan, state, before, dt_s)
+        try:
+            return self._balanced(plan, state, before, STEADY)
+        except DidNotConverge:
+            return self._settled(plan, state, before)
+
+    def _balanced(self, plan: _Plan, state: HydraulicState, before: Floats, dt_s: float) -> Solution:
+        """The solution `dt_s` after the pressures `before`, or the steady one searched from there."""
+        moment = self._moment(plan, state, before, dt_s)
         u = (before * plan.to_square) ** 2
         gates = self._gates
         u[gates] = ((state.gate_kpa_gauge + self._air[gates]) * plan.to_square[gates]) ** 2
         u, balance, iterations = self._newton(plan, moment, u)
         return self._solution(plan, moment, u, balance, iterations)
+
+    def _settled(self, plan: _Plan, state: HydraulicState, before: Floats) -> Solution:
+        """The steady solution by following the network in time, in strides that grow as it settles."""
+        stride_s, left = _FIRST_STRIDE_S, float("nan")
+        for _ in range(_MAX_STRIDES):
+            try:
+                solution = self._balanced(plan, state, before, stride_s)
+            except DidNotConverge as error:
+                stride_s, left = stride_s / 8.0, error.residual_m3h
+                continue
+            if stride_s > _SETTLED_S:
+                return self._balanced(plan, state, solution.node_kpa_absolute, STEADY)
+            before, stride_s = solution.node_kpa_absolute, stride_s * 3.0
+        raise DidNotConverge(left)
 
     def sensitivity(
         self, state: HydraulicState, solution: Solution, *, observers: Ints, dt_s: float = STEADY
@@ -279,7 +307,7 @@ class Hydraulics:
         right[at[observers[seen]], np.arange(right.shape[1])] = 1.0
         response = np.zeros((len(observers), plan.graph.nodes))
         by_node = np.zeros((right.shape[1], plan.graph.nodes))
-        by_node[:, free] = splu(matrix).solve(right, trans="T").T
+        by_node[:, free] = splu(matrix.T.tocsc()).solve(right).T
         response[seen] = by_node
         kpa_per_u = 0.5 / (before[observers] * plan.to_square[observers] ** 2)
         return response[:, : len(self._height)] * kpa_per_u[:, None]
@@ -393,28 +421,36 @@ class Hydraulics:
         return len(self._height) + plan.splits.index((pipe, orifice.along))
 
     def _newton(self, plan: _Plan, moment: _Moment, u: Floats) -> tuple[Floats, _Balance, int]:
-        """Newton's method, a step shortened where it would leave the balance worse than the last few were."""
+        """Newton's method, each step shortened until the balance is clearly better than before it."""
         balance = self._balance(plan, moment, u)
-        free = np.ones(plan.graph.nodes)
-        free[plan.graph.fixed] = 0.0
-        worst = [float(np.abs(balance.excess * free).max())]
         for iteration in range(_MAX_ITERATIONS):
-            if worst[-1] < _TOLERANCE_M3H:
+            if np.abs(balance.excess).max() < _TOLERANCE_M3H:
                 return u, balance, iteration
             step = plan.system.solve(
-                balance.slope, balance.by_inlet, balance.by_outlet, balance.diagonal, balance.excess * free
+                balance.slope, balance.by_inlet, balance.by_outlet, balance.diagonal, balance.excess
             )
-            step = np.clip(step, -0.6 * u, 1.5 * u)
-            length, limit = 1.0, max(worst[-3:])
-            for _ in range(_MAX_HALVINGS):
-                tried = self._balance(plan, moment, u + length * step)
-                left = float(np.abs(tried.excess * free).max())
-                if left < limit:
-                    break
-                length *= 0.5
-            u, balance = u + length * step, tried
-            worst.append(left)
-        raise DidNotConverge(worst[-1])
+            u, balance = self._search(plan, moment, u, balance, np.clip(step, -0.6 * u, 1.5 * u))
+        raise DidNotConverge(float(np.abs(balance.excess).max()))
+
+    def _search(
+        self, plan: _Plan, moment: _Moment, u: Floats, balance: _Balance, step: Floats
+    ) -> tuple[Floats, _Balance]:
+        """The first of ever shorter steps that improves the balance by its share, or else the best of them.
+
+        Where a flow stops at once, a full Newton step on its square root only turns it round; half a step stops it.
+        """
+        before, length = float(np.linalg.norm(balance.excess)), 1.0
+        best_left, best_u, best = float("inf"), u, balance
+        for _ in range(_MAX_HALVINGS):
+            tried_u = u + length * step
+            tried = self._balance(plan, moment, tried_u)
+            left = float(np.linalg.norm(tried.excess))
+            if left < best_left:
+                best_left, best_u, best = left, tried_u, tried
+            if left < before * (1.0 - _SHARE * length):
+                break
+            length *= 0.5
+        return best_u, best
 
     def _balance(self, plan: _Plan, moment: _Moment, u: Floats) -> _Balance:
         """Every flow at `u`, what is left over at each node, and all slopes by u."""
@@ -436,6 +472,8 @@ class Hydraulics:
             - moment.pack * (pressure - moment.before_kpa)
         )
         diagonal = (moment.demand * supplied_by_kpa + moment.pack) * by_u
+        from_gates = -excess[graph.fixed]
+        excess[graph.fixed] = 0.0
         return _Balance(
             flow=flow,
             slope=slope,
@@ -446,6 +484,7 @@ class Hydraulics:
             lost=lost,
             supplied=supplied,
             excess=excess,
+            from_gates=from_gates,
             diagonal=diagonal + np.bincount(moment.hole_node, lost_by_u, n),
         )
 
@@ -491,7 +530,7 @@ class Hydraulics:
             valve_flow_m3h_std=balance.flow[self._pipes : len(self._start)],
             regulator_flow_m3h_std=balance.regulated,
             regulator_opening=balance.opening,
-            gate_flow_m3h_std=-balance.excess[self._gates],
+            gate_flow_m3h_std=balance.from_gates,
             orifice_flow_m3h_std=balance.lost,
             supplied=np.clip(balance.supplied[:n], 0.0, 1.0),
             linepack_m3_std=np.bincount(zone, per_kpa * pressure, len(self.zones)).astype(np.float64),

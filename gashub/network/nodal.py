@@ -88,7 +88,7 @@ class StepSystem:
         what else of each node's outflow grows with u; `right`: what flows in too much at each node.
         """
         graph = self._graph
-        whole = (
+        whole: Floats = (
             np.bincount(graph.start[self._kept], slope[self._kept], graph.nodes)
             + np.bincount(graph.end[self._kept], slope[self._kept], graph.nodes)
             + np.bincount(graph.regulator_start, by_inlet, graph.nodes)
@@ -102,7 +102,7 @@ class StepSystem:
         load = right + np.bincount(self._stem, share * right[self._leaf], graph.nodes)
         inner, regulated = -slope[self._inner], self._regulated
         entries = np.concatenate([whole[self._core], inner, inner, by_outlet[regulated], -by_inlet[regulated]])
-        self._matrix.data = np.bincount(self._slot, entries, self._matrix.nnz)
+        self._matrix.data = np.bincount(self._slot, entries, self._matrix.nnz).astype(np.float64, copy=False)
         factors = splu(self._matrix, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
         step = np.zeros(graph.nodes)
         step[self._core] = factors.solve(load[self._core])

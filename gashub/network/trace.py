@@ -88,7 +88,7 @@ class Trace:
         inside = self._section(self._seeds(element), is_stuck & self._open, self._own_valve(element))
         crossing = inside[self._valves].any(axis=1)
         crossing &= ~inside[self._valves].all(axis=1) & self._open & ~is_stuck
-        shut_off = inside[self._regulators].any(axis=1)
+        shut_off = np.asarray(inside[self._regulators].any(axis=1), np.bool_)
         fed = self._fed(valves_open=self._open & ~crossing, regulators_open=~shut_off, dead=inside)
         pipes = np.flatnonzero(inside[self._pipes].all(axis=1))
         return Isolation(
