@@ -42,7 +42,8 @@ def polygons(segments: Sequence[Segment]) -> list[Ring]:
     wide = ndimage.binary_fill_holes(ndimage.distance_transform_edt(~drawn) <= MARGIN_M / cell_m)
     labels, count = ndimage.label(wide)
     rings = [_outline(np.asarray(labels == label)) for label in range(1, count + 1)]
-    smooth = [_simplified(np.array(ring, np.float64), 1.0) * cell_m + origin for ring in rings]
+    tolerance = min(1.0, MARGIN_M / cell_m / 3)
+    smooth = [_simplified(np.array(ring, np.float64), tolerance) * cell_m + origin for ring in rings]
     return [
         [(round(float(x), 1), round(float(y), 1)) for x, y in ring]
         for ring in sorted(smooth, key=lambda ring: -abs(enclosed(ring)))
