@@ -18,7 +18,7 @@ from gateway.config import GatewayConfig, load
 from gateway.service import run
 
 
-async def until(condition: Callable[[], Any], *, within_s: float = 20.0) -> None:
+async def until(condition: Callable[[], Any], *, within_s: float = 40.0) -> None:
     """Wait for a condition, looking at it each time the loop has gone round; fail after `within_s`."""
     async with asyncio.timeout(within_s):
         while not condition():
