@@ -25,7 +25,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--config", type=Path, help="the hub's configuration: its broker and clock")
     parser.add_argument("--sim-user", default="sim", help="the simulator's name at the broker")
     parser.add_argument("--sim-password-file", type=Path, help="its password; else the one the configuration names")
-    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same weather, demand and noise")
+    parser.add_argument("--seed", type=int, help="of weather, demand and noise; else the scenario's, else 1")
     parser.add_argument("--scenario", help="a scenario's name or file, played from the start")
     parser.add_argument("--truth", type=Path, help="append what really happens to this file, as JSON lines")
     return parser.parse_args()
@@ -33,11 +33,12 @@ def _arguments() -> argparse.Namespace:
 
 def _settings(arguments: argparse.Namespace) -> Settings:
     scenario = find(arguments.scenario) if arguments.scenario else None
+    seed = arguments.seed if arguments.seed is not None else scenario.seed if scenario else 1
     if arguments.config is None:
         return Settings(
             plant=arguments.plant,
             clock=SystemClock(),
-            seed=arguments.seed,
+            seed=seed,
             scenario=scenario,
             truth_file=arguments.truth,
         )
@@ -51,7 +52,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return Settings(
         plant=arguments.plant,
         clock=config.make_clock(),
-        seed=arguments.seed,
+        seed=seed,
         bus=bus,
         scenario=scenario,
         truth_file=arguments.truth,

@@ -117,8 +117,6 @@ class SimulatorService:
         )
         self._scenario: str | None = None
         self._refused: str | None = None
-        self._changed = asyncio.Event()
-        self._truth_seen: list[int] = []
         self._shipped = [find(name) for name in names()]
         if settings.scenario is not None:
             self._play(settings.scenario, start_s=self._base_s(settings.scenario))
@@ -153,7 +151,7 @@ class SimulatorService:
         except HubError as error:
             _LOG.warning("command_refused", error=str(error))
             self._refused = str(error)
-        self._changed.set()
+        self.simulation.changed.set()
 
     def _obey(self, command: dict[str, Any]) -> None:
         now_s = self.simulation.elapsed_s(self.simulation.reached)
@@ -227,22 +225,12 @@ class SimulatorService:
     async def _tell(self, client: aiomqtt.Client) -> None:
         """Publish the state now, whenever it changes, and now and then."""
         while True:
-            self._changed.clear()
+            self.simulation.changed.clear()
             await self._publish(client, self.state())
             announce()
-            await self._wait_for_news()
-
-    async def _wait_for_news(self) -> None:
-        told = [happening.number for happening in self._truth.now()]
-        left_s = _STATE_EVERY_S
-        while left_s > 0 and [happening.number for happening in self._truth.now()] == told:
-            left_s -= 0.5
-            try:
-                async with asyncio.timeout(0.5):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
-            return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_STATE_EVERY_S):
+                    await self.simulation.changed.wait()
 
     async def _publish(self, client: aiomqtt.Client, state: dict[str, Any]) -> None:
         await client.publish(SIM_STATE, json.dumps(state, ensure_ascii=False), qos=1, retain=True)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from gashub.clock import Clock
 from gashub.errors import InvalidValue, NotFound
+from gashub.network.hydraulics import DidNotConverge
 from gashub.network.trace import Element, ElementKind
 
 from .devices.fleet import Fleet
@@ -60,7 +61,8 @@ class State:
 class Simulation:
     """One town with its devices, from its start on.
 
-    Either `run` moves it with the clock, or `advance` moves it by hand. Only one of the two may be in use.
+    Either `run` moves it with the clock, or `advance` moves it by hand. Only one of the two may be in use. `changed` is
+    set whenever something begins or ends; who waits for it clears it.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Simulation:
         self._before = self._ahead = self._state()
         self.schedule = Schedule()
         self.truth = truth or TruthLog()
+        self.changed = asyncio.Event()
         self._for_devices: deque[Happening | None] = deque()
         self._field_number: dict[int, int] = {}
         self._heal_asked = False
@@ -158,13 +161,19 @@ class Simulation:
             to = min(to, self.start + timedelta(seconds=next_s))
         flows = await asyncio.to_thread(self._compute, due, to)
         self._before, self._ahead = self._ahead, self._state()
+        if due:
+            self.changed.set()
         self.truth.set_flows({number: flows.get(field) for number, field in self._field_number.items()})
 
     def _compute(self, due: list[Planned], to: datetime) -> dict[int, float]:
         """In the thread: the only place that touches the field. Returns the flow of each of its events."""
         for planned in due:
             self._happen(planned)
-        self._field.step(to)
+        try:
+            self._field.step(to)
+        except DidNotConverge as error:
+            # The town stands still for this step; the next one starts from the last pressures that balanced.
+            _LOG.warning("physics_did_not_converge", at=to.isoformat(), residual_m3h=error.residual_m3h)
         return {active.number: active.flow_m3h_std for active in self._field.truth()}
 
     def _happen(self, planned: Planned) -> None:
