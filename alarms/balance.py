@@ -75,6 +75,8 @@ CUSUM_STEPS: Final = 100
 RUPTURE_STEPS: Final = 3
 RUPTURE_SHARE: Final = 0.4
 RUPTURE_SHARE_ALONE: Final = 0.8
+RISING: Final = 0.001
+UNSTEADY_SHARE: Final = 0.4
 RUPTURE_FALL: Final = 0.08
 
 
@@ -249,14 +251,28 @@ class Noise:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Glance:
+    """Flows and pressures at one moment."""
+
+    at_ms: int
+    inlet: float
+    offtake: float
+    pressures: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sums:
-    """The terms of the balance at one moment. `unsure_m3h` is the flow of meters that are held too long."""
+    """The terms of the balance over some steps up to a moment, flows and line pack over the same time.
+
+    `unsure_m3h` is the flow of meters that are held too long; `rise_kpa` is by how much pressure rose on the way.
+    """
 
     inlet: float
     offtake: float
     linepack: float
     pressures: Floats
     unsure_m3h: float
+    rise_kpa: float
 
     @property
     def unexplained(self) -> float:
@@ -267,9 +283,7 @@ class Sums:
 class Balance:
     """The balance of one zone, stepped by the frames that come in."""
 
-    def __init__(
-        self, meters: Meters, *, leak: Condition | None, rupture: Condition | None, profile: Profile
-    ) -> None:
+    def __init__(self, meters: Meters, *, leak: Condition | None, rupture: Condition | None, profile: Profile) -> None:
         self.meters = meters
         self.reading: Reading | None = None
         self.missing_m3h = 0.0
@@ -287,8 +301,8 @@ class Balance:
         self._lag_ms = min(round(1.5 * slowest), LONGEST_LAG_MS)
         self._learned, self._noise = Learned(), Noise()
         self._errors: deque[float] = deque(maxlen=WINDOWS[-1].steps)
-        self._past: deque[tuple[int, Floats]] = deque(maxlen=SLOPE_STEPS + 1)
-        self._fast_past: deque[tuple[int, Floats]] = deque(maxlen=SLOPE_STEPS // 2 + 1)
+        self._past: deque[Glance] = deque(maxlen=SLOPE_STEPS + 1)
+        self._fast_past: deque[Glance] = deque(maxlen=SLOPE_STEPS // 2 + 1)
         self._next_ms: int | None = None
         self._cusum = 0.0
         self._learned_steps = self._settle = self._frozen = self._fast_hits = 0
@@ -372,14 +386,15 @@ class Balance:
         load = np.array([self._profile(from_ms(moment)), sums.inlet])
         expected = float(load @ self._learned.state)
         error = sums.unexplained - expected
-        self._errors.append(error)
-        self.missing_m3h = float(np.mean(list(self._errors)[-20:]))
-        found += self._watch_leak(now_ms, sums, load, error)
-        self._learn(sums, load, error)
+        if self._steady(sums):
+            self._errors.append(error)
+            self.missing_m3h = _mean(list(self._errors)[-WINDOWS[0].steps :])
+            found += self._watch_leak(now_ms, sums, load, error)
+            self._learn(sums, load, error)
         self._write(moment, sums, expected, error, load)
         return found
 
-    def _sums(self, moment: int, past: deque[tuple[int, Floats]]) -> Sums | None:
+    def _sums(self, moment: int, past: deque[Glance]) -> Sums | None:
         """The balance's terms at a moment; None while they cannot be known."""
         values = self._series.at(moment)
         held = moment - self._series.last_ms > self._hold_ms
@@ -392,23 +407,28 @@ class Balance:
         if unsure > MISSING_SHARE * max(self._flow, SMALLEST_FLOW_M3H):
             return None
         pressures = np.where(held[self._pressures], np.nan, pressures)
-        past.append((moment, pressures))
+        past.append(
+            Glance(at_ms=moment, inlet=float(inlets.sum()), offtake=float(np.nansum(outlets)), pressures=pressures)
+        )
+        rise_kpa, linepack = self._linepack_rate(past)
         return Sums(
-            inlet=float(inlets.sum()),
-            offtake=float(np.nansum(outlets)),
-            linepack=self._linepack_rate(past),
+            inlet=_mean([glance.inlet for glance in past]),
+            offtake=_mean([glance.offtake for glance in past]),
+            linepack=linepack,
             pressures=pressures,
             unsure_m3h=unsure,
+            rise_kpa=rise_kpa,
         )
 
-    def _linepack_rate(self, past: deque[tuple[int, Floats]]) -> float:
-        """What the pipes take up [m³/h], from the mean slope of the pressures that are known at both ends."""
-        (t0, p0), (t1, p1) = past[0], past[-1]
-        slopes = (p1 - p0)[np.isfinite(p1 - p0)]
-        if t1 == t0 or len(slopes) == 0:
-            return 0.0
-        kpa_per_h = float(slopes.mean()) / ((t1 - t0) / 3.6e6)
-        return self.meters.volume_m3 / STANDARD_KPA * kpa_per_h
+    def _linepack_rate(self, past: deque[Glance]) -> tuple[float, float]:
+        """By how much the pressures known at both ends rose [kPa], and what the pipes took up meanwhile [m³/h]."""
+        rises = past[-1].pressures - past[0].pressures
+        rises = rises[np.isfinite(rises)]
+        took_ms = past[-1].at_ms - past[0].at_ms
+        if took_ms == 0 or len(rises) == 0:
+            return 0.0, 0.0
+        rise_kpa = float(rises.mean())
+        return rise_kpa, self.meters.volume_m3 / STANDARD_KPA * rise_kpa / (took_ms / 3.6e6)
 
     def _sigma(self, steps: int, load: Floats) -> float:
         floor = 0.005 * self._flow
@@ -450,12 +470,16 @@ class Balance:
         load = np.array([self._profile(from_ms(now_ms)), sums.inlet])
         error = sums.unexplained - float(load @ self._learned.state)
         reference = max(self._flow, SMALLEST_FLOW_M3H)
-        self._now_pressure = sums.pressures
+        known = np.isfinite(self._baseline)
+        fresh = np.isnan(self._now_pressure)
+        self._now_pressure = np.where(fresh, sums.pressures, 0.5 * (self._now_pressure + sums.pressures))
         share = error / reference
         with np.errstate(invalid="ignore"):
             fallen = bool(np.any(sums.pressures < (1 - RUPTURE_FALL) * self._baseline))
         clear_of_noise = error > 6 * self._sigma(1, load) + sums.unsure_m3h
-        hit = clear_of_noise and (share > RUPTURE_SHARE_ALONE or (share > RUPTURE_SHARE and fallen))
+        # Where gas is lost, pressure does not rise: a zone that is being filled is no rupture.
+        filling = sums.rise_kpa > RISING * float(np.nanmean(self._baseline)) if known.any() else False
+        hit = clear_of_noise and not filling and (share > RUPTURE_SHARE_ALONE or (share > RUPTURE_SHARE and fallen))
         self._fast_hits = self._fast_hits + 1 if hit else 0
         lasting = self._on["rupture"] and share > RUPTURE_SHARE / 2
         evidence = {"imbalance_m3h": round(error, 1), "inlet_m3h": round(sums.inlet, 1), "pressure_fallen": fallen}
@@ -506,6 +530,15 @@ class Balance:
         self._learned.learn(load, error, 20 * max(self._noise.variance, (0.02 * self._flow) ** 2, 0.01))
         self._noise.learn(error)
 
+    def _steady(self, sums: Sums) -> bool:
+        """False while so much gas goes into or out of the pipes that the balance is a difference of large numbers."""
+        if self._learned_steps < LEARN_STEPS or abs(sums.linepack) < UNSTEADY_SHARE * max(
+            self._flow, SMALLEST_FLOW_M3H
+        ):
+            return True
+        self._settle = max(self._settle, SETTLE_STEPS // 3)
+        return False
+
     def _supplied(self, sums: Sums) -> bool:
         known = np.isfinite(sums.pressures) & np.isfinite(self._baseline)
         if not known.any():
@@ -526,3 +559,7 @@ class Balance:
             smallest_leak_m3h=smallest,
             ready=self.ready,
         )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -20,7 +20,7 @@ from gashub.registry import Registry
 from gashub.topics import Source
 
 from .balance import Balance, Reading, unmetered_profile, zone_meters
-from .localise import Locator
+from .localise import Locator, Model
 from .rules import Condition, Evaluator, Presence, Rule, Test, Transition, conditions
 
 
@@ -31,7 +31,7 @@ class Plant:
     network: Network
     registry: Registry
     rules: Sequence[Rule]
-    timezone: ZoneInfo = ZoneInfo("Asia/Shanghai")
+    timezone: ZoneInfo
 
     @property
     def zones(self) -> list[str]:
@@ -63,7 +63,8 @@ class Watch:
             found, {block.id: block.scan_s for block in plant.registry.blocks}, started_s=started_s
         )
         self.balances = self._balances(plant, found)
-        self._locators = {zone: Locator(plant.network, plant.registry, zone) for zone in self.balances}
+        model = Model(plant.network)
+        self._locators = {zone: Locator(model, plant.registry, zone) for zone in self.balances}
         self._blocks_of = _blocks_by_source(plant.registry)
         self._regulator = {device.id: device.regulator for device in plant.registry.devices}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from gashub.network.model import Junction, Network, Pipe, Regulator, Zone
 from gashub.quality import GOOD
 from gashub.registry import Block, Device, Gateway, Point, Quantity, Registry, Role, Station, StationKind
 
+TIMEZONE = ZoneInfo("Asia/Shanghai")
 T0 = datetime(2026, 11, 10, 4, tzinfo=UTC)
 
 
@@ -126,4 +128,9 @@ def registry(zone: str, *, first_block: int = 1) -> Registry:
 
 
 def plant(zone: str = "z1", *, first_block: int = 1) -> Plant:
-    return Plant(network=network(zone), registry=registry(zone, first_block=first_block), rules=rulebook.load())
+    return Plant(
+        network=network(zone),
+        registry=registry(zone, first_block=first_block),
+        rules=rulebook.load(),
+        timezone=TIMEZONE,
+    )
