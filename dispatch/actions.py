@@ -12,11 +12,12 @@ from psycopg.rows import dict_row
 from gashub import journal
 from gashub.config import HubConfig
 from gashub.errors import Conflict, InvalidValue, NotAllowed, NotFound
+from gashub.roles import Role
 
 from . import queries
 from .notice_text import Facts, Occasion
 from .notices import Version, tell, write_version
-from .steps import NOTE_LIMIT, Need, Role, Standing, State, Step, apply
+from .steps import NOTE_LIMIT, Need, Standing, State, Step, apply
 from .tickets import record_step
 
 _STAMP: Final[Mapping[Step, str]] = {

@@ -24,23 +24,10 @@ from enum import StrEnum
 from typing import Any, Final
 
 from gashub.errors import Conflict, InvalidValue, NotAllowed
+from gashub.roles import Role
 
 NOTE_LIMIT: Final = 4_000
 TEXT_LIMIT: Final = 200
-
-
-class Role(StrEnum):
-    """Who acts, from the least to the most allowed."""
-
-    VIEWER = "viewer"
-    OPERATOR = "operator"
-    SUPERVISOR = "supervisor"
-    ADMINISTRATOR = "administrator"
-
-    def is_at_least(self, other: Role) -> bool:
-        """Whether this role may do what `other` may."""
-        order = list(Role)
-        return order.index(self) >= order.index(other)
 
 
 class State(StrEnum):

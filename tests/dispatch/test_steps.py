@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch.steps import RULES, Need, Role, Standing, State, Step, allowed, apply
+from dispatch.steps import RULES, Need, Standing, State, Step, allowed, apply
 from gashub.errors import Conflict, InvalidValue, NotAllowed
+from gashub.roles import Role
 
 TOLD: dict[str, Any] = {
     Need.CREW: "crew 3",
