@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -123,10 +123,8 @@ class SimulatorService:
 
     def _base_s(self, scenario: Scenario) -> float:
         """Where on the simulation's own time the scenario begins: at its start, if the hub's clock was set to it."""
-        late = timedelta(seconds=scenario.onset_s)
-        if scenario.start <= self.simulation.start <= scenario.start + late:
-            return self.simulation.elapsed_s(scenario.start)
-        return 0.0
+        start_s = self.simulation.elapsed_s(scenario.start)
+        return start_s if -scenario.duration_s <= start_s <= 0.0 else 0.0
 
     def _play(self, scenario: Scenario, *, start_s: float) -> None:
         """Plan every event of a scenario; all or none. Raises ConfigurationError, InvalidValue."""

@@ -200,6 +200,7 @@ class Simulation:
         while self._for_devices and _since(self._for_devices[0], moment) <= moment:
             await self._befall(self._for_devices.popleft())
         self.fleet.refresh(self._between(moment), second=int(moment.timestamp()), elapsed_s=self.elapsed_s(moment))
+        self._shown = moment
 
     async def _befall(self, happening: Happening | None) -> None:
         if happening is None:

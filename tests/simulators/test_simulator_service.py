@@ -184,6 +184,8 @@ async def test_counters_grow_evenly_between_the_steps_of_physics(town: Town) -> 
     for second in range(21, 41):
         await after(simulation, second)
         volumes.append(shown(simulation, "drs-east-1-meter", "volume"))
+    assert simulation.indexes.at == START + timedelta(seconds=40)
+    assert simulation.indexes.volume_m3["drs-east-1-meter/volume"] == volumes[-1]
     steps = np.diff(volumes)
     assert (steps > 0).all()
     assert steps.max() < 2 * steps.min()
