@@ -25,6 +25,7 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -175,21 +176,27 @@ class Inbox:
         for end in (self._waker, self._wakee):
             end.setblocking(False)
         self._client = self._make_client()
-        self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="inbox")
+        self._running: Future[None] | None = None
 
     # asyncio's side
 
     async def __aenter__(self) -> Inbox:
-        self._thread.start()
+        self._running = self._executor.submit(self._run)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._stopping = True
         self._room.set()
         self._wake()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._executor.shutdown)
         self._waker.close()
         self._wakee.close()
+
+    async def watch(self) -> None:
+        """Return when the thread has ended; raises what ended it, so that a deaf process does not live on."""
+        if self._running is not None:
+            await asyncio.wrap_future(self._running)
 
     async def ready(self) -> None:
         """Return when the session is subscribed."""

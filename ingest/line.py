@@ -27,6 +27,7 @@ from .store import Store, Stored
 
 _BACKOFF_S: Final = (0.1, 5.0)
 _CONNECT_TIMEOUT_S: Final = 10
+_WRITE_TIMEOUT_S: Final = 60.0
 
 log = structlog.get_logger()
 
@@ -110,10 +111,11 @@ class Line:
         while True:
             begun_s = stopwatch_s()
             try:
-                stored = await self._store.write(await self._connected(), admitted, self._clock.now())
-            except psycopg.OperationalError as error:
+                async with asyncio.timeout(_WRITE_TIMEOUT_S):
+                    stored = await self._store.write(await self._connected(), admitted, self._clock.now())
+            except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError) as error:
                 if not away:
-                    log.warning("database_away", error=str(error).strip())
+                    log.warning("database_away", error=str(error).strip() or "no answer in time")
                 away = True
                 self._metrics.retries.inc()
                 self._store.forget()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -57,29 +58,42 @@ def filters_of(config: HubConfig) -> list[str]:
 
 async def run(config: HubConfig, stop: asyncio.Event) -> None:
     """Serve until `stop` is set. A database or broker that is away delays the start and nothing else."""
-    clock, settings, metrics = config.make_clock(), config.ingest, Metrics()
-    limits = Limits(
-        rows=settings.batch_rows,
-        age_s=settings.batch_age_s * clock.speed,
-        window=settings.window_messages,
-    )
-    if settings.metrics_port is not None:
-        start_http_server(settings.metrics_port, addr="127.0.0.1", registry=metrics.registry)
-    async with database.pool(config.dsn(), name="ingest", max_size=2) as pool:
-        known = await _patiently(pool, field.load)
-        await _patiently(pool, lambda connection: partitions.make_ahead(connection, clock.now()))
-        async with Inbox(endpoint_of(config), filters_of(config), limits, clock) as inbox:
-            line = Line(dsn=config.dsn(), inbox=inbox, field=known, settings=settings, clock=clock, metrics=metrics)
-            async with asyncio.TaskGroup() as tasks:
-                running = [
-                    tasks.create_task(line.run(), name="ingest-line"),
-                    tasks.create_task(_follow_registry(pool, line), name="ingest-registry"),
-                    tasks.create_task(_keep_house(pool, config, clock), name="ingest-housekeeping"),
-                    tasks.create_task(_announce(inbox), name="ingest-ready"),
-                ]
-                await stop.wait()
-                for task in running:
-                    task.cancel()
+    metrics = Metrics()
+    with _published(metrics, config.ingest.metrics_port):
+        async with database.pool(config.dsn(), name="ingest", max_size=2) as pool, asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(_serve(config, pool, metrics), name="ingest")
+            await stop.wait()
+            serving.cancel()
+
+
+@contextmanager
+def _published(metrics: Metrics, port: int | None) -> Iterator[None]:
+    """The metrics for Prometheus on loopback, if a port is given."""
+    if port is None:
+        yield
+        return
+    server, thread = start_http_server(port, addr="127.0.0.1", registry=metrics.registry)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+async def _serve(config: HubConfig, pool: Pool, metrics: Metrics) -> None:
+    clock, settings = config.make_clock(), config.ingest
+    limits = Limits(rows=settings.batch_rows, age_s=settings.batch_age_s * clock.speed, window=settings.window_messages)
+    known = await _patiently(pool, field.load)
+    await _patiently(pool, lambda connection: partitions.make_ahead(connection, clock.now()))
+    async with Inbox(endpoint_of(config), filters_of(config), limits, clock) as inbox:
+        line = Line(dsn=config.dsn(), inbox=inbox, field=known, settings=settings, clock=clock, metrics=metrics)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(line.run(), name="ingest-line")
+            tasks.create_task(inbox.watch(), name="ingest-inbox")
+            tasks.create_task(_follow_registry(pool, line), name="ingest-registry")
+            tasks.create_task(_keep_house(pool, config, clock), name="ingest-housekeeping")
+            tasks.create_task(_announce(inbox), name="ingest-ready")
 
 
 async def _announce(inbox: Inbox) -> None:

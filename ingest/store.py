@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -160,8 +160,8 @@ class Store:
                     raise
                 merge = True
             except CheckViolation:
-                if not await partitions.make(connection, days_of(frames)):
-                    raise
+                # Made by us, or by another worker a moment ago.
+                await partitions.make(connection, days_of(frames))
             else:
                 return merge
         raise psycopg.OperationalError("the batch met missing tables and stored frames by turns")
@@ -169,9 +169,7 @@ class Store:
 
 def days_of(frames: FrameBatch) -> list[date]:
     """The days (UTC) on which frames were measured."""
-    return [
-        EPOCH.astimezone(UTC).date() + timedelta(days=int(day)) for day in np.unique(frames.measured_at_ms // _DAY_MS)
-    ]
+    return [EPOCH.date() + timedelta(days=int(day)) for day in np.unique(frames.measured_at_ms // _DAY_MS)]
 
 
 def _without_repeats(admitted: Admitted, plan: _Plan) -> tuple[FrameBatch, Any]:
