@@ -18,9 +18,11 @@ import type {
   Session,
   Simulation,
   Station,
+  Status,
   Ticket,
   ZoneStatus,
 } from "../wire/types";
+import { speech } from "../words/words.svelte";
 import { Connection } from "./connection";
 import { HubClock } from "./hubclock";
 import { reading, staleAfterS, UNSEEN, type Reading } from "./reading";
@@ -53,6 +55,7 @@ export class Hub {
 
   network = $state.raw<Network | null>(null);
   points = $state.raw<Point[]>([]);
+  status = $state.raw<Status | null>(null);
   rules = $state.raw<Rule[]>([]);
   alarms = $state.raw<Alarm[]>([]);
   incidents = $state.raw<Incident[]>([]);
@@ -208,9 +211,15 @@ export class Hub {
       client.network().then((network) => (this.network = network)),
       client.points().then((points) => (this.points = points)),
       client.rules().then((rules) => (this.rules = rules)),
+      client.status().then((status) => this.takeStatus(status)),
       this.fetchLists(),
     ]);
     this.loaded = everything.slice(0, 2).every((part) => part.status === "fulfilled");
+  }
+
+  private takeStatus(status: Status): void {
+    this.status = status;
+    speech.timeZone = status.timezone;
   }
 
   private async fetchLists(): Promise<void> {

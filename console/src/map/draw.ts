@@ -153,24 +153,23 @@ export function drawLiving(pen: Pen, living: Living): void {
   }
 }
 
+/** Rings may overlap: their edges are drawn, what lies inside any of them is wiped again, and all is hatched as one. */
 function drawAreas(pen: Pen, areas: [number, number][][]): void {
+  if (areas.length === 0) return;
   const { context, viewport, palette, em } = pen;
-  const pattern = areas.length > 0 ? hatching(context, palette.hatch, em) : null;
+  const path = new Path2D();
   for (const ring of areas) {
-    if (ring.length < 3) continue;
-    context.beginPath();
-    for (const [x, y] of ring) context.lineTo(...toScreen(viewport, x, y));
-    context.closePath();
-    if (pattern) {
-      context.fillStyle = pattern;
-      context.fill();
-    }
-    context.lineWidth = em * 0.14;
-    context.strokeStyle = palette.hatch;
-    context.setLineDash([em * 0.6, em * 0.35]);
-    context.stroke();
-    context.setLineDash([]);
+    ring.forEach(([x, y], i) => (i === 0 ? path.moveTo(...toScreen(viewport, x, y)) : path.lineTo(...toScreen(viewport, x, y))));
+    path.closePath();
   }
+  context.lineWidth = em * 0.3;
+  context.strokeStyle = palette.hatch;
+  context.stroke(path);
+  context.globalCompositeOperation = "destination-out";
+  context.fill(path, "nonzero");
+  context.globalCompositeOperation = "source-over";
+  context.fillStyle = hatching(context, palette.hatch, em) ?? "transparent";
+  context.fill(path, "nonzero");
 }
 
 function hatching(context: CanvasRenderingContext2D, colour: string, em: number): CanvasPattern | null {
@@ -392,7 +391,7 @@ function drawMark(pen: Pen, [x, y]: [number, number], alarm: SiteAlarm, living: 
   const { fill, on, edge } = palette.priority[alarm.priority];
   const hollow = alarm.state === "returned" || alarm.state === "shelved";
   const size = em * 0.078;
-  context.globalAlpha = alarm.state === "unacknowledged" && !living.lit ? 0.3 : 1;
+  context.globalAlpha = alarm.state === "unacknowledged" && !living.lit ? 0.45 : 1;
   context.setTransform(ratio * size, 0, 0, ratio * size, x * ratio, y * ratio);
   context.fillStyle = hollow ? palette.ground : fill;
   context.fill(shapeOf(alarm.priority));

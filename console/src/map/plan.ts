@@ -131,24 +131,38 @@ function makeValves(network: Network, x: (i: number) => number, y: (i: number) =
 function makeZones(network: Network, originX: number, originY: number): Plan["zones"] {
   const { zone, x_m, y_m } = network.junctions;
   const members = Map.groupBy(zone.keys(), (i) => zone[i] ?? "");
+  const others = (id: string): [number, number][] =>
+    [...members].flatMap(([other, junctions]) =>
+      other === id ? [] : junctions.map((i) => [(x_m[i] ?? 0) - originX, (y_m[i] ?? 0) - originY] as [number, number]),
+    );
   return network.zones.flatMap(({ id }) => {
     const junctions = members.get(id) ?? [];
     if (junctions.length === 0) return [];
     const xs = junctions.map((i) => (x_m[i] ?? 0) - originX);
     const ys = junctions.map((i) => (y_m[i] ?? 0) - originY);
-    const [x, y] = labelPlace(xs, ys);
+    const own = xs.map((one, i) => [one, ys[i] ?? 0] as [number, number]);
+    const [x, y] = labelPlace(own, others(id));
     return [{ id, x, y, bounds: boundsOf(xs, ys) }];
   });
 }
 
-/** Where a zone's name stands: at its middle; a ring, whose middle is other zones', has it at its lower edge. */
-function labelPlace(xs: number[], ys: number[]): [number, number] {
-  const [x, y] = [median(xs), median(ys)];
-  const bounds = boundsOf(xs, ys);
-  const reach = 0.12 * Math.hypot(bounds.maxX - bounds.minX, bounds.maxY - bounds.minY);
-  if (xs.some((one, i) => Math.hypot(one - x, (ys[i] ?? 0) - y) < reach)) return [x, y];
-  const lowest = ys.indexOf(bounds.minY);
-  return [xs[lowest] ?? x, bounds.minY];
+/** How many of a zone's junctions are tried as the place of its name. */
+const TRIED = 60;
+const FAR_ENOUGH_M = 150;
+
+/** Where a zone's name stands: on its own pipes, near its middle, and not amid another zone's. */
+function labelPlace(own: [number, number][], foreign: [number, number][]): [number, number] {
+  const [mx, my] = [median(own.map(([x]) => x)), median(own.map(([, y]) => y))];
+  const step = Math.max(1, Math.floor(own.length / TRIED));
+  let best: [number, number] = [mx, my];
+  let bestWorth = -Infinity;
+  for (let i = 0; i < own.length; i += step) {
+    const [x, y] = own[i] as [number, number];
+    const clear = foreign.reduce((least, [fx, fy]) => Math.min(least, Math.hypot(fx - x, fy - y)), FAR_ENOUGH_M);
+    const worth = clear - 0.1 * Math.hypot(mx - x, my - y);
+    if (worth > bestWorth) [bestWorth, best] = [worth, [x, y]];
+  }
+  return best;
 }
 
 function median(numbers: number[]): number {

@@ -12,6 +12,7 @@ import type {
   Rule,
   Session,
   Simulation,
+  Status,
   Ticket,
   TicketDetail,
   Trend,
@@ -54,6 +55,7 @@ export class Client {
     await this.ask("POST", "/session/password", { old, new: fresh });
   }
 
+  status = (): Promise<Status> => this.ask("GET", "/status");
   network = (): Promise<Network> => this.ask("GET", "/network");
   points = (): Promise<Point[]> => this.ask("GET", "/points");
   zones = (): Promise<ZoneStatus[]> => this.ask("GET", "/zones");

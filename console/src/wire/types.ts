@@ -285,6 +285,14 @@ export interface Simulation {
   truth?: Truth[];
 }
 
+/** The hub at a glance; what the page needs of it. */
+export interface Status {
+  name: string;
+  version: string;
+  timezone: string;
+  hotline: string;
+}
+
 export type LiveMessage =
   | {
       type: "hello";

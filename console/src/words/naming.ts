@@ -79,6 +79,10 @@ function zoneFigure(alarm: Alarm, value: number): string {
 export function placeName(place: Place): string {
   if (place.element === "station") return stationName(place.id);
   if (place.element === "zone") return zoneName(place.id);
+  if (place.element === "regulator") {
+    const station = hub.network?.regulators.find((one) => one.id === place.id)?.station ?? null;
+    return [stationName(station), `${speech.code("element", "regulator")} ${place.id}`].filter(Boolean).join(" · ");
+  }
   return `${speech.code("element", place.element)} ${place.id}`;
 }
 

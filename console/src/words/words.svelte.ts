@@ -40,6 +40,8 @@ class Speech {
   language = $state<Language>(firstLanguage());
   words: Words = $derived(DICTIONARIES[this.language]);
   locale: string = $derived(LOCALES[this.language]);
+  /** The plant's time zone: a dispatch centre reads the plant's clock, wherever its screen stands. */
+  timeZone = $state<string | undefined>(undefined);
 
   switchTo(language: Language): void {
     this.language = language;
@@ -64,14 +66,13 @@ class Speech {
 
   /** hh:mm:ss, with the date in front when it is not the day of `nowMs`. */
   time(when: string | number, nowMs?: number): string {
-    const date = new Date(when);
-    const clock = timeFormat(this.locale).format(date);
-    if (nowMs === undefined || date.toDateString() === new Date(nowMs).toDateString()) return clock;
-    return `${dayFormat(this.locale).format(date)} ${clock}`;
+    const clock = dateFormat("time", this.locale, this.timeZone).format(new Date(when));
+    if (nowMs === undefined || this.date(when) === this.date(nowMs)) return clock;
+    return `${this.date(when)} ${clock}`;
   }
 
   date(when: string | number): string {
-    return dayFormat(this.locale).format(new Date(when));
+    return dateFormat("day", this.locale, this.timeZone).format(new Date(when));
   }
 
   /** A length of time in its largest sensible unit. */
@@ -97,27 +98,19 @@ function numberFormat(locale: string, digits: number): Intl.NumberFormat {
   return format;
 }
 
-const times = new Map<string, Intl.DateTimeFormat>();
+const DATE_PARTS: Record<"time" | "day", Intl.DateTimeFormatOptions> = {
+  time: { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" },
+  day: { year: "numeric", month: "2-digit", day: "2-digit" },
+};
 
-function timeFormat(locale: string): Intl.DateTimeFormat {
-  return kept(times, locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-}
+const dateFormats = new Map<string, Intl.DateTimeFormat>();
 
-const days = new Map<string, Intl.DateTimeFormat>();
-
-function dayFormat(locale: string): Intl.DateTimeFormat {
-  return kept(days, locale, { year: "numeric", month: "2-digit", day: "2-digit" });
-}
-
-function kept(
-  formats: Map<string, Intl.DateTimeFormat>,
-  locale: string,
-  options: Intl.DateTimeFormatOptions,
-): Intl.DateTimeFormat {
-  let format = formats.get(locale);
+function dateFormat(parts: "time" | "day", locale: string, timeZone: string | undefined): Intl.DateTimeFormat {
+  const key = `${parts}/${locale}/${timeZone ?? ""}`;
+  let format = dateFormats.get(key);
   if (!format) {
-    format = new Intl.DateTimeFormat(locale, options);
-    formats.set(locale, format);
+    format = new Intl.DateTimeFormat(locale, { ...DATE_PARTS[parts], ...(timeZone ? { timeZone } : {}) });
+    dateFormats.set(key, format);
   }
   return format;
 }

@@ -65,9 +65,11 @@ export const zh: Words = {
   zones: {
     label: "供气区",
     inlet: "进口流量",
-    imbalance: "不平衡",
-    smallestLeak: "可见泄漏",
+    imbalance: "不平衡量",
+    smallestLeak: "最小可见泄漏",
+    smallestLeakLong: "流量平衡目前能发现的最小泄漏",
     lowest: "最低压力",
+    lowestLong: "当前管网最低压力",
     notReady: "学习中",
     none: "无数据",
     alarms: (n) => `${n} 条报警`,
