@@ -27,6 +27,8 @@ _GRAVITY: Final = 9.81
 # Below about this drop of p² [kPa²] a throttle's square root is bent into a finite slope.
 _BEND_KPA2: Final = 0.04
 _CHOKED_SQUARE: Final = 0.25
+# No wall is smoother than drawn plastic.
+_SMOOTHEST_MM: Final = 0.0015
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,8 @@ def pipe_coefficients(
     """a [kPa²/(m³/h)] and b [kPa²/(m³/h)²] of each pipe, at Z = 1."""
     d = inner_diameter_mm / 1000.0
     area = np.pi * d**2 / 4.0
-    friction = 1.0 / (2.0 * np.log10(3.71 * inner_diameter_mm / roughness_mm)) ** 2
+    rough = np.maximum(roughness_mm, _SMOOTHEST_MM)
+    friction = 1.0 / (2.0 * np.log10(3.71 * inner_diameter_mm / rough)) ** 2
     kg_s = gas.density_kg_m3_std / 3600.0
     common = 1e-6 * gas.specific_constant * gas.temperature_k * length_m / (d * area**2)
     return common * 64.0 * area * gas.viscosity_pa_s / d * kg_s, common * friction * kg_s**2

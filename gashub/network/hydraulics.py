@@ -462,15 +462,10 @@ class Hydraulics:
         regulated, by_inlet, by_outlet, opening = self._regulate(plan, moment, pressure, by_u)
         lost, lost_by_u = self._lose(plan, moment, pressure, by_u)
         supplied, supplied_by_kpa = self._supply(pressure - plan.air_kpa)
-        excess = (
-            np.bincount(graph.end, flow, n)
-            - np.bincount(graph.start, flow, n)
-            + np.bincount(graph.regulator_end, regulated, n)
-            - np.bincount(graph.regulator_start, regulated, n)
-            - np.bincount(moment.hole_node, lost, n)
-            - moment.demand * supplied
-            - moment.pack * (pressure - moment.before_kpa)
-        )
+        excess = -moment.demand * supplied - moment.pack * (pressure - moment.before_kpa)
+        excess += np.bincount(graph.end, flow, n) - np.bincount(graph.start, flow, n)
+        excess += np.bincount(self._regulator_end, regulated, n) - np.bincount(self._regulator_start, regulated, n)
+        excess -= np.bincount(moment.hole_node, lost, n)
         diagonal = (moment.demand * supplied_by_kpa + moment.pack) * by_u
         from_gates = -excess[graph.fixed]
         excess[graph.fixed] = 0.0
@@ -510,12 +505,16 @@ class Hydraulics:
     @staticmethod
     def _lose(plan: _Plan, moment: _Moment, pressure: Floats, by_u: Floats) -> tuple[Floats, Floats]:
         """Flow out of each orifice, and its slope by u."""
+        if not len(moment.hole):
+            return moment.hole, moment.hole
         node = moment.hole_node
         through, by_square, _ = throttle(pressure[node] ** 2, plan.air_kpa[node] ** 2)
         return moment.hole * through, moment.hole * by_square * 2.0 * pressure[node] * by_u[node]
 
     def _supply(self, gauge_kpa: Floats) -> tuple[Floats, Floats]:
         """The part of its demand that each junction gets at its pressure, and the slope by pressure."""
+        if gauge_kpa.min() >= self.full_supply_kpa:
+            return np.ones_like(gauge_kpa), np.zeros_like(gauge_kpa)
         x = np.minimum(gauge_kpa / self.full_supply_kpa, 1.0)
         return np.where(x < 0.0, 2.0 * x, x * (2.0 - x)), np.where(x < 0.0, 2.0, 2.0 - 2.0 * x) / self.full_supply_kpa
 
