@@ -25,10 +25,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--config", type=Path, help="the hub's configuration: its broker and clock")
     parser.add_argument("--sim-user", default="sim", help="the simulator's name at the broker")
     parser.add_argument("--sim-password-file", type=Path, help="its password; else the one the configuration names")
-    parser.add_argument("--seed", type=int, help="of weather, demand and noise; else the scenario's, else 1")
+    parser.add_argument("--seed", type=_seed, help="of weather, demand and noise; else the scenario's, else 1")
     parser.add_argument("--scenario", help="a scenario's name or file, played from the start")
     parser.add_argument("--truth", type=Path, help="append what really happens to this file, as JSON lines")
     return parser.parse_args()
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if not 0 <= seed < 2**63:
+        raise argparse.ArgumentTypeError(f"{seed} is not between 0 and 2⁶³ - 1")
+    return seed
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
