@@ -17,12 +17,26 @@ const trend: Trend = {
 
 describe("a trend", () => {
   it("keeps its gaps as gaps, in the shown unit", () => {
-    expect(columns(trend, 10)).toEqual([
+    expect(columns(trend, 10, 15_000)).toEqual([
       [0, 10, 20],
       [10, null, 30],
       [20, null, 50],
       [15, null, 40],
     ]);
+  });
+
+  it("leaves out buckets that are empty only because they are narrower than the scan", () => {
+    expect(columns(trend, 1, 20_000)).toEqual([
+      [0, 20],
+      [1, 3],
+      [2, 5],
+      [1.5, 4],
+    ]);
+  });
+
+  it("keeps what is empty before the first and after the last value", () => {
+    const hole = { ...trend, minimum: [null, 2, null], maximum: [null, 2, null], mean: [null, 2, null] };
+    expect(columns(hole, 1, 1e9)[3]).toEqual([null, 2, null]);
   });
 
   it("has its extremes from the envelope and its mean by count", () => {

@@ -4,10 +4,38 @@ import type { Trend } from "../wire/types";
 
 export type Column = (number | null)[];
 
-/** Times [s], lowest, highest and mean; scaled to the shown unit, null where nothing was measured. */
-export function columns(trend: Trend, factor: number): [number[], Column, Column, Column] {
-  const scaled = (column: Column): Column => column.map((value) => (value === null ? null : value * factor));
-  return [trend.t_ms.map((ms) => ms / 1000), scaled(trend.minimum), scaled(trend.maximum), scaled(trend.mean)];
+/**
+ * Times [s], lowest, highest and mean; scaled to the shown unit, null where nothing was measured.
+ *
+ * A bucket narrower than the scan is often empty though nothing is missing: empty buckets are left out where the
+ * values around them are no further apart than `bridgeMs`, and stay as a gap where they are.
+ */
+export function columns(trend: Trend, factor: number, bridgeMs: number): [number[], Column, Column, Column] {
+  const rows = keptRows(trend, bridgeMs);
+  const scaled = (column: Column): Column =>
+    rows.map((row) => {
+      const value = column[row] ?? null;
+      return value === null ? null : value * factor;
+    });
+  const times = rows.map((row) => (trend.t_ms[row] ?? 0) / 1000);
+  return [times, scaled(trend.minimum), scaled(trend.maximum), scaled(trend.mean)];
+}
+
+function keptRows(trend: Trend, bridgeMs: number): number[] {
+  const kept: number[] = [];
+  let empty: number[] = [];
+  let before: number | null = null;
+  trend.t_ms.forEach((ms, row) => {
+    if ((trend.mean[row] ?? null) === null) {
+      empty.push(row);
+      return;
+    }
+    if (before === null || ms - before > bridgeMs) kept.push(...empty);
+    kept.push(row);
+    empty = [];
+    before = ms;
+  });
+  return [...kept, ...empty];
 }
 
 /** The span's lowest, mean and highest of what is shown; null when nothing was measured. */

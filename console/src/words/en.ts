@@ -63,6 +63,7 @@ const words = {
     nextDispatch: "Send a crew",
     nextTicket: "Open ticket",
     nextLook: "Look",
+    nextSee: (n: string) => `See ${n} alarms`,
   },
   zones: {
     label: "Zones",
@@ -115,7 +116,6 @@ const words = {
     returned: "returned",
     shelved: "shelved",
     firstOut: "first",
-    limit: (text: string) => `limit ${text}`,
     more: (n: string) => `${n} more, lower in the list`,
     unrecorded: "not recorded",
   },

@@ -68,7 +68,8 @@ export function alarmFigures(alarm: Alarm): string {
   if (alarm.value === null || alarm.rule.startsWith("point_")) return "";
   const write = (value: number): string => (point ? figure(point, value) : zoneFigure(alarm, value));
   if (alarm.limit_value === null || point?.role === "slam_shut") return write(alarm.value);
-  return `${write(alarm.value)} (${speech.words.alarms.limit(write(alarm.limit_value))})`;
+  const beyond = alarm.value < alarm.limit_value ? "<" : alarm.value > alarm.limit_value ? ">" : "=";
+  return `${write(alarm.value)} ${beyond} ${write(alarm.limit_value)}`;
 }
 
 function zoneFigure(alarm: Alarm, value: number): string {

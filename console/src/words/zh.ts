@@ -61,6 +61,7 @@ export const zh: Words = {
     nextDispatch: "派遣抢修队",
     nextTicket: "打开工单",
     nextLook: "查看",
+    nextSee: (n) => `查看 ${n} 条报警`,
   },
   zones: {
     label: "供气区",
@@ -113,7 +114,6 @@ export const zh: Words = {
     returned: "已恢复",
     shelved: "已搁置",
     firstOut: "首发",
-    limit: (text) => `限值 ${text}`,
     more: (n) => `下方还有 ${n} 条`,
     unrecorded: "未入库",
   },
