@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import subprocess
 import sys
 import tomllib
 from collections import Counter
@@ -13,10 +15,13 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from gashub.config import BrokerSection
+from gashub.errors import Unavailable
 from gashub.network.model import CustomerClass, Network, Sensitivity
 from gashub.plant import read_network, read_registry
 from simulators import town
 from simulators.town import Town
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +99,14 @@ def test_a_written_plant_is_accepted_by_the_hubs_own_checks(tmp_path: Path) -> N
 
 
 def test_the_data_package_is_read_but_never_imported() -> None:
-    if "pandapipes" not in sys.modules:
+    program = "import sys; from simulators import town; town.build(seed=1); print('pandapipes' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_without_the_data_package_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(Unavailable, match="pandapipes"):
         town.build(seed=1)
-        assert "pandapipes" not in sys.modules
