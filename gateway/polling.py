@@ -99,12 +99,16 @@ class Poller:
 
     async def run(self) -> None:
         """Poll until cancelled."""
-        while True:
+        task = asyncio.current_task()
+        assert task is not None
+        # Until Python 3.12 `wait_for`, which pymodbus reads with, swallows a cancellation that comes with the answer.
+        while not task.cancelling():
             wait_s = self._schedule.next_s - self._clock.monotonic_s()
             if wait_s > 0:
                 await asyncio.sleep(self._clock.real_s(wait_s))
             number = self._schedule.take()
             self._settle(number, await self.scan(self._units[number]))
+        raise asyncio.CancelledError
 
     async def scan(self, unit: Unit) -> Outcome:
         """Ask one unit everything and deliver its scan. A unit that is silent once is not asked for the rest."""

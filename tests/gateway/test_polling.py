@@ -161,6 +161,18 @@ async def test_a_late_answer_is_never_taken_for_the_next_ones() -> None:
         assert set(watch.frames("b").values[:, 7][watch.frames("b").quality[:, 7] == GOOD]) == {20}
 
 
+async def test_a_poller_ends_when_it_is_told_to_even_as_an_answer_comes_in() -> None:
+    async with DeviceFarm(on_one_line("a")) as farm:
+        for _ in range(40):
+            watch = Watch(farm, ["a"], scan_s=0.0001, clock=SystemClock())
+            task = asyncio.create_task(watch.poller.run())
+            await until(lambda watch=watch: len(watch.scans["a"]) >= 5)
+            task.cancel()
+            done, _ = await asyncio.wait([task], timeout=10)
+            assert done
+            watch.line.close()
+
+
 async def test_garbage_on_the_line_ends_when_it_ends() -> None:
     async with DeviceFarm(on_one_line("a", "b")) as farm, polled(farm, "a", "b") as watch:
         await farm.fault("a", Fault.GARBAGE)
