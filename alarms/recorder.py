@@ -119,7 +119,9 @@ class Recorder:
         began = stopwatch_s()
         try:
             async with asyncio.timeout(RECORD_TIMEOUT_S), self._pool.connection() as connection:
-                said = await record.transitions(connection, found, self._surroundings)
+                # In a pipeline only what is fetched waits for an answer: fewer round trips before the commit.
+                async with connection.pipeline():
+                    said = await record.transitions(connection, found, self._surroundings)
         except AWAY as error:
             self._note_away(error)
             return False

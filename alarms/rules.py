@@ -199,9 +199,17 @@ class _Places:
         )
 
 
+def members(known: Ints, ids: npt.NDArray[np.integer[Any]]) -> Bools:
+    """Which of `ids` are among `known`, which is sorted; several times as fast as numpy's own for small arrays."""
+    if len(known) == 0:
+        return np.zeros(len(ids), np.bool_)
+    found: Bools = known[np.minimum(np.searchsorted(known, ids), len(known) - 1)] == ids
+    return found
+
+
 def rounds(frames: FrameBatch, blocks: Ints) -> list[npt.NDArray[np.intp]]:
     """Frames of `blocks` (sorted), split so that no part has a block twice, each block's frames in order of time."""
-    own = np.flatnonzero(np.isin(frames.block_id, blocks))
+    own = np.flatnonzero(members(blocks, frames.block_id))
     if len(own) == 0:
         return []
     order = own[np.lexsort((frames.measured_at_ms[own], frames.block_id[own]))]
@@ -364,7 +372,8 @@ class Presence:
     def heard(self, frames: FrameBatch, now_s: float) -> None:
         """Live frames came in."""
         live = ((frames.quality != NOT_SAMPLED) & ((frames.quality & HISTORICAL) == 0)).any(axis=1)
-        self._heard_s[np.isin(self._blocks, frames.block_id[live])] = now_s
+        block = frames.block_id[live]
+        self._heard_s[np.searchsorted(self._blocks, block[members(self._blocks, block)])] = now_s
 
     def gateway(self, gateway: str, *, online: bool, now_s: float) -> None:
         """A gateway announced itself, or its will did. One that is not in the registry is ignored."""

@@ -14,14 +14,14 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from gashub.frames import I32, SLOTS, FrameBatch
+from gashub.frames import SLOTS, FrameBatch
 from gashub.network.model import Network
 from gashub.registry import Registry
 from gashub.topics import Source
 
 from .balance import Balance, Reading, unmetered_profile, zone_meters
 from .localise import Locator, Model
-from .rules import Condition, Evaluator, Presence, Rule, Test, Transition, conditions
+from .rules import Condition, Evaluator, Ints, Presence, Rule, Test, Transition, conditions, members
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class Watch:
     def trusted(self, source: Source, batch: FrameBatch) -> FrameBatch:
         """The frames that this gateway may speak for, by the registry."""
         own = self._blocks_of.get(source)
-        return batch.take(np.isin(batch.block_id, own)) if own is not None else batch.take(slice(0))
+        return batch.take(members(own, batch.block_id)) if own is not None else batch.take(slice(0))
 
     def frames(self, batch: FrameBatch, *, now_s: float) -> list[Transition]:
         """Judge frames that came over the bus."""
@@ -132,13 +132,13 @@ class Watch:
         return []
 
 
-def _blocks_by_source(registry: Registry) -> dict[Source, I32]:
+def _blocks_by_source(registry: Registry) -> dict[Source, Ints]:
     sources = {gateway.id: Source(zone=gateway.zone, gateway=gateway.id) for gateway in registry.gateways}
     gateway_of = {device.id: device.gateway for device in registry.devices}
     blocks: dict[Source, list[int]] = defaultdict(list)
     for block in registry.blocks:
         blocks[sources[gateway_of[block.device]]].append(block.id)
-    return {source: np.array(ids, np.int32) for source, ids in blocks.items()}
+    return {source: np.array(sorted(ids), np.int64) for source, ids in blocks.items()}
 
 
 def surviving(active: Mapping[str, bool], standing: Mapping[str, bool]) -> tuple[list[str], list[str]]:

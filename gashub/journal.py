@@ -40,13 +40,12 @@ async def append(
     cursor = await connection.execute(
         "WITH n AS (UPDATE journal_counter SET number = number + 1 RETURNING number) "
         "INSERT INTO journal (number, at, kind, subject, actor, body) "
-        "SELECT number, %s, %s, %s, %s, %s FROM n RETURNING number",
-        (at, kind, subject, actor, Jsonb(dict(body))),
+        "SELECT number, %s, %s, %s, %s, %s FROM n RETURNING number, pg_notify(%s, number::text)",
+        (at, kind, subject, actor, Jsonb(dict(body)), CHANNEL),
     )
     row = await cursor.fetchone()
     assert row is not None
     number: int = row[0]
-    await connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, str(number)))
     return number
 
 
