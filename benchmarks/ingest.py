@@ -6,7 +6,8 @@ ingest.vs_copy              readings/s with 200 readings a message; reference: s
                             binary file into the same kind of table with its key, before and after, the mean of both
 ingest.vs_copy_large        the same with 2,000 readings a message
 ingest.cpu_us_per_reading   processor time of the ingest process
-ingest.small                readings/s with 8 readings a message, one frame each
+ingest.small_vs_bare        messages/s with 8 readings a message; reference: a bare reader of the same broker that
+                            acknowledges at once and keeps nothing
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -60,7 +63,7 @@ def rows(quick: bool) -> list[dict[str, Any]]:
     loads = [
         Load(name="ingest.vs_copy", messages=30_000 // shrink, frames=25),
         Load(name="ingest.vs_copy_large", messages=4_000 // shrink, frames=250),
-        Load(name="ingest.small", messages=40_000 // shrink, frames=1),
+        Load(name="ingest.small_vs_bare", messages=40_000 // shrink, frames=1),
     ]
     found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="gashub-") as name:
@@ -110,19 +113,58 @@ def _measure(load: Load, directory: Path, postgres: EmbeddedPostgres, broker: Em
             header = wire.Header(gateway=GATEWAY, boot=load.name, lane=wire.Lane.LIVE, seq=seq)
             payload = wire.encode(header, batch)
             file.write(len(payload).to_bytes(4, "big") + payload)
-    copy_file = postgres.data_dir / "reference.copy"
-    copy_file.write_bytes(copy_rows(concatenate(batches)))
-    copy_file.chmod(0o644)
-    before = _reference(postgres, copy_file, load)
-    elapsed_s, cpu_s = _run(load, directory, postgres, broker, payloads)
-    reference = (before + _reference(postgres, copy_file, load)) / 2
-    rate = load.readings / elapsed_s
-    suffix = load.name.removeprefix("ingest.vs_copy").removeprefix("ingest.")
-    cpu_name = "ingest.cpu_us_per_reading" + (f"_{suffix.strip('_')}" if suffix else "")
+    if load.name.endswith("_vs_bare"):
+        elapsed_s, cpu_s = _run(load, directory, postgres, broker, payloads)
+        rate, reference, unit = load.messages / elapsed_s, _bare(load, broker, payloads), "messages/s"
+    else:
+        copy_file = postgres.data_dir / "reference.copy"
+        copy_file.write_bytes(copy_rows(concatenate(batches)))
+        copy_file.chmod(0o644)
+        before = _reference(postgres, copy_file, load)
+        elapsed_s, cpu_s = _run(load, directory, postgres, broker, payloads)
+        reference = (before + _reference(postgres, copy_file, load)) / 2
+        rate, unit = load.readings / elapsed_s, "readings/s"
+    cpu_name = "ingest.cpu_us_per_reading" + {25: "", 250: "_large", 1: "_small"}[load.frames]
     return [
-        {"name": load.name, "value": rate, "unit": "readings/s", "reference": reference, "ratio": rate / reference},
+        {"name": load.name, "value": rate, "unit": unit, "reference": reference, "ratio": rate / reference},
         {"name": cpu_name, "value": cpu_s / load.readings * 1e6, "unit": "µs", "reference": None, "ratio": None},
     ]
+
+
+def _bare(load: Load, broker: EmbeddedBroker, payloads: Path) -> float:
+    """Messages/s that a bare reader takes from the same broker. The topic is one that ingest does not read."""
+    topic = f"gas/v1/{ZONE}/{GATEWAY}/ack"
+    with (
+        _process(broker, "benchmarks.bare_reader", "hub", topic, str(load.messages)) as reader,
+        _process(broker, "benchmarks.publisher", "field", topic, str(payloads), "1000") as publisher,
+    ):
+        began = _begin(publisher)
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == b"done\n"
+        return load.messages / (stopwatch_s() - began)
+
+
+@contextmanager
+def _process(broker: EmbeddedBroker, module: str, user: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """One of the bare processes, ready."""
+    with subprocess.Popen(
+        [sys.executable, "-m", module, broker.host, str(broker.port), user, *arguments],
+        cwd=_ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "GASHUB_BENCH_PASSWORD": broker.users[user]},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield process
+
+
+def _begin(publisher: subprocess.Popen[bytes]) -> float:
+    assert publisher.stdin is not None
+    began = stopwatch_s()
+    publisher.stdin.write(b"go\n")
+    publisher.stdin.close()
+    return began
 
 
 def _reference(postgres: EmbeddedPostgres, file: Path, load: Load) -> float:
@@ -177,21 +219,10 @@ def _publish_and_wait(
     connection: psycopg.Connection[Any],
     worker: psutil.Process,
 ) -> tuple[float, float]:
-    address = [broker.host, str(broker.port), "field", f"gas/v1/{ZONE}/{GATEWAY}/data", str(payloads), "1000"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.publisher", *address],
-        cwd=_ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "GASHUB_BENCH_PASSWORD": broker.users["field"]},
-    ) as publisher:
-        assert publisher.stdin is not None
-        assert publisher.stdout is not None
-        publisher.stdout.readline()
+    topic = f"gas/v1/{ZONE}/{GATEWAY}/data"
+    with _process(broker, "benchmarks.publisher", "field", topic, str(payloads), "1000") as publisher:
         used = worker.cpu_times()
-        began = stopwatch_s()
-        publisher.stdin.write(b"go\n")
-        publisher.stdin.close()
+        began = _begin(publisher)
         _await_committed(connection, load, began)
         elapsed_s = stopwatch_s() - began
         now = worker.cpu_times()

@@ -28,10 +28,11 @@ def messages(path: Path) -> Iterator[bytes]:
 def publish_packet(topic: bytes, packet_id: int, payload: bytes) -> bytes:
     """MQTT 3.1.1 PUBLISH, QoS 1."""
     body = len(topic).to_bytes(2, "big") + topic + packet_id.to_bytes(2, "big") + payload
-    return b"\x32" + _length(len(body)) + body
+    return b"\x32" + remaining_length(len(body)) + body
 
 
-def _length(n: int) -> bytes:
+def remaining_length(n: int) -> bytes:
+    """MQTT's variable-length integer."""
     parts = bytearray()
     while True:
         n, part = divmod(n, 128)
@@ -40,11 +41,12 @@ def _length(n: int) -> bytes:
             return bytes(parts)
 
 
-def _connect(host: str, port: int, user: str, password: str) -> socket.socket:
+def connect(host: str, port: int, client_id: str, user: str, password: str) -> socket.socket:
+    """A clean session."""
     link = socket.create_connection((host, port), timeout=60)
-    texts = [b"bench-publisher", user.encode(), password.encode()]
+    texts = [client_id.encode(), user.encode(), password.encode()]
     body = b"\x00\x04MQTT\x04\xc2\x00\x3c" + b"".join(len(text).to_bytes(2, "big") + text for text in texts)
-    link.sendall(b"\x10" + _length(len(body)) + body)
+    link.sendall(b"\x10" + remaining_length(len(body)) + body)
     if link.recv(4) != b"\x20\x02\x00\x00":
         raise SystemExit("the broker refused the publisher")
     return link
@@ -56,7 +58,7 @@ def main() -> None:
         publish_packet(topic.encode(), number % 65_535 + 1, payload)
         for number, payload in enumerate(messages(Path(path)))
     ]
-    link = _connect(host, int(port), user, os.environ["GASHUB_BENCH_PASSWORD"])
+    link = connect(host, int(port), "bench-publisher", user, os.environ["GASHUB_BENCH_PASSWORD"])
     print("ready", flush=True)
     sys.stdin.readline()
     sent = acknowledged = 0

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import psycopg
 import structlog
 from psycopg import AsyncConnection
 
-from gashub import wire
+from gashub import frames, wire
 from gashub.clock import Clock, stopwatch_s
 from gashub.config import IngestSection
 
@@ -77,7 +78,7 @@ class Line:
         """Store, acknowledge, tell; halve the batch if the database refuses its content."""
         try:
             stored = await self._store_patiently(admitted)
-        except psycopg.DataError as error:
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
             await self._isolate(deliveries, error)
             return
         self._inbox.done(deliveries)
@@ -85,27 +86,39 @@ class Line:
             self._inbox.publish(mark.source.topic("committed"), wire.encode_committed(mark.boot, mark.lane, mark.seq))
         self._tell(stored, admitted)
 
-    async def _isolate(self, deliveries: Sequence[Delivery], error: psycopg.DataError) -> None:
+    async def _isolate(self, deliveries: Sequence[Delivery], error: psycopg.Error) -> None:
         if len(deliveries) > 1:
             middle = len(deliveries) // 2
             for half in (deliveries[:middle], deliveries[middle:]):
                 await self._settle(half, self._judge(half))
             return
-        delivery = deliveries[0]
-        log.error("message_unstorable", topic=delivery.topic, error=str(error))
-        refused = admit([(delivery.topic, b"")], self.field, TimeWindow(oldest_ms=0, newest_ms=0))
+        log.error("message_unstorable", topic=deliveries[0].topic, error=str(error))
+        await self._settle(deliveries, self._refuse(deliveries[0], str(error)))
+
+    def _refuse(self, delivery: Delivery, why: str) -> Admitted:
+        """The message as a dead letter, nothing of it stored, and settled, so that it is not sent again."""
+        judged = self._judge([delivery])
         letter = DeadLetter(
             topic=delivery.topic,
-            gateway=refused.letters[0].gateway,
+            gateway=judged.settlements[0].source.gateway if judged.settlements else None,
             fault=wire.Fault.UNSTORABLE,
-            detail=str(error)[:500],
+            detail=why[:500],
             payload=delivery.payload,
+            frames=len(judged.frames),
         )
-        refused.letters[:] = [letter]
-        await self._settle(deliveries, refused)
+        return Admitted(
+            frames=frames.empty(),
+            message=judged.message[:0],
+            settlements=[
+                replace(one, refused=True, frames_refused=one.frames_refused + len(judged.frames))
+                for one in judged.settlements
+            ],
+            letters=[letter],
+            unknown_blocks={},
+        )
 
     async def _store_patiently(self, admitted: Admitted) -> Stored:
-        """Try until the database takes it. Raises psycopg.DataError if it refuses the content."""
+        """Try until the database takes it. Raises psycopg's DataError or IntegrityError if it refuses the content."""
         pause_s = _BACKOFF_S[0]
         away = False
         while True:

@@ -92,7 +92,7 @@ async def _serve(config: HubConfig, pool: Pool, metrics: Metrics) -> None:
             tasks.create_task(line.run(), name="ingest-line")
             tasks.create_task(inbox.watch(), name="ingest-inbox")
             tasks.create_task(_follow_registry(pool, line), name="ingest-registry")
-            tasks.create_task(_keep_house(pool, config, clock), name="ingest-housekeeping")
+            tasks.create_task(_keep_house(pool, settings.retention_days, clock), name="ingest-housekeeping")
             tasks.create_task(_announce(inbox), name="ingest-ready")
 
 
@@ -121,17 +121,18 @@ async def _follow_registry(pool: Pool, line: Line) -> None:
             log.info("registry_read", version=line.field.version)
 
 
-async def _keep_house(pool: Pool, config: HubConfig, clock: Clock) -> None:
+async def _keep_house(pool: Pool, retention_days: int, clock: Clock) -> None:
     """Tables for the coming days; what is past its retention goes."""
     while True:
         now = clock.now()
         await _patiently(pool, lambda connection, now=now: partitions.make_ahead(connection, now))  # type: ignore[misc]
-        await _patiently(pool, lambda connection, now=now: _discard(connection, config, now))  # type: ignore[misc]
+        await _patiently(pool, lambda connection, now=now: discard(connection, retention_days=retention_days, now=now))  # type: ignore[misc]
         await asyncio.sleep(HOUSEKEEPING_S)
 
 
-async def _discard(connection: AsyncConnection[Any], config: HubConfig, now: datetime) -> None:
-    oldest = now - timedelta(days=config.ingest.retention_days)
+async def discard(connection: AsyncConnection[Any], *, retention_days: int, now: datetime) -> None:
+    """Drop frames and ledgers past their retention, and all but the newest dead letters."""
+    oldest = now - timedelta(days=retention_days)
     await partitions.drop_older(connection, than=oldest)
     await connection.execute("DELETE FROM ingest_ledger WHERE updated_at < %s", (oldest,))
     await connection.execute(

@@ -159,7 +159,9 @@ class Store:
                 if merge:
                     raise
                 merge = True
-            except CheckViolation:
+            except CheckViolation as error:
+                if error.diag.constraint_name is not None:
+                    raise
                 # Made by us, or by another worker a moment ago.
                 await partitions.make(connection, days_of(frames))
             else:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import psycopg
 import pytest
 
 from gashub import wire
@@ -18,6 +19,7 @@ from gashub.embedded.postgres import EmbeddedPostgres
 from gashub.frames import FrameBatch, concatenate, to_ms
 from gashub.topics import Source
 from gashub.wire import Header, Lane
+from ingest.service import discard
 
 from .stage import Gateway, Worker, configure, enrol, eventually, frames, gateway, now, rows, serving
 
@@ -191,6 +193,37 @@ async def test_bad_input_ends_as_dead_letters_and_the_line_goes_on(
         (8, 4, 7, 5)
     ]
     await assert_stored(database_dsn, [good, mixed_times.take(slice(0, 1))])
+
+
+async def test_a_message_that_the_database_refuses_is_set_aside_alone(
+    tmp_path: Path, database_dsn: str, broker: EmbeddedBroker, source: Source
+) -> None:
+    enrol(database_dsn, source)
+    sent = scans(9)
+    sent[4].values[:, 0] = 666.0
+    async with await psycopg.AsyncConnection.connect(database_dsn, autocommit=True) as connection:
+        await connection.execute("ALTER TABLE frame ADD CONSTRAINT no_666 CHECK (v0 <> 666)")
+    path = configure(tmp_path, database_dsn, broker, source.zone, batch_age_s=0.5)
+    async with serving(path), gateway(broker, source) as sender:
+        for seq in range(1, 10):
+            sender.send(seq, sent[seq - 1])
+        await eventually(lambda: sender.committed_up_to() == 9)
+    await assert_stored(database_dsn, sent[:4] + sent[5:])
+    assert await refused(database_dsn) == {("unstorable", 10)}
+    assert await rows(database_dsn, "SELECT messages, frames, rejected, frames_rejected FROM ingest_ledger") == [
+        (9, 80, 1, 10)
+    ]
+
+
+async def test_dead_letters_are_bounded(database_dsn: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database_dsn, autocommit=True) as connection:
+        await connection.execute(
+            "INSERT INTO dead_letter (received_at, topic, fault, detail, frames, payload_bytes, payload) "
+            "SELECT now(), 't', 'undecodable', '', 0, 0, '' FROM generate_series(1, 10050)"
+        )
+        await discard(connection, retention_days=1, now=now())
+        cursor = await connection.execute("SELECT count(*), max(id) FROM dead_letter")
+        assert await cursor.fetchone() == (10_000, 10_050)
 
 
 async def test_a_device_is_taken_as_soon_as_it_is_enrolled(
