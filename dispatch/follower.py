@@ -23,10 +23,10 @@ Effect = Callable[[AsyncConnection[Any], Entry], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Follower:
-    """Reads the journal under `name` and has `effect` for entries of `kinds`."""
+    """Reads the journal under `name` and has `effect` for the entries that `matters` picks."""
 
     name: str
-    kinds: frozenset[str]
+    matters: Callable[[Entry], bool]
     effect: Effect
 
     async def advance(self, connection: AsyncConnection[Any]) -> bool:
@@ -36,7 +36,7 @@ class Follower:
             entries = await journal.read(connection, after=after, limit=BATCH_ENTRIES)
             if not entries:
                 return False
-            entry = next((entry for entry in entries if entry.kind in self.kinds), None)
+            entry = next((entry for entry in entries if self.matters(entry)), None)
             if entry is not None:
                 await self.effect(connection, entry)
             await journal.move_watermark(connection, self.name, (entry or entries[-1]).number)

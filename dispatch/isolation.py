@@ -71,19 +71,29 @@ def places(ranked: Iterable[Mapping[str, Any]]) -> list[Place]:
 class Isolator:
     """A network, made ready once for all that may be asked about it."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, stations: Mapping[str, str] | None = None) -> None:
+        """stations: the junction at which each station stands, by its id."""
         self.network = network
+        # A regulator, and its station, are looked for where they deliver: what they take from has more feeds than this.
+        self._junction_of = {
+            **{("station", station): junction for station, junction in (stations or {}).items()},
+            **{("station", regulator.station): regulator.to_junction for regulator in network.regulators},
+            **{("regulator", regulator.id): regulator.to_junction for regulator in network.regulators},
+        }
         self._trace = Trace(network)
         self._position = {junction.id: (junction.x_m, junction.y_m) for junction in network.junctions}
         self._service_points = {point.id: point for point in network.service_points}
 
-    def cutoff(self, kind: str, ranked: Sequence[Place]) -> Cutoff | None:
-        """What an incident of `kind` cuts off; None where that is nobody, or where no place is known yet."""
+    def cutoff(self, kind: str, ranked: Sequence[Place], *, shut: frozenset[str] = frozenset()) -> Cutoff | None:
+        """What an incident of `kind` cuts off; None where that is nobody, or where no place is known yet.
+
+        shut: regulators known to be shut besides those at the place; they matter to the kind `slam_shut`.
+        """
         if kind not in NOTICE_KINDS:
             return None
         if kind == "slam_shut":
-            return self._cutoff(self._trace.supply_lost(closed_regulators=self._regulators(ranked)))
-        element = _first_known(ranked)
+            return self._cutoff(self._trace.supply_lost(closed_regulators=self._regulators(ranked) | shut))
+        element = self._first_known(ranked)
         return None if element is None else self._around(element, close=kind in _ISOLATED_KINDS)
 
     def _around(self, element: Element, *, close: bool) -> Cutoff | None:
@@ -145,7 +155,11 @@ class Isolator:
             neighbours.setdefault(other, []).append(one)
         return neighbours
 
-
-def _first_known(ranked: Sequence[Place]) -> Element | None:
-    kinds = {str(kind) for kind in ElementKind}
-    return next((Element(kind=ElementKind(p.element), id=p.id) for p in ranked if p.element in kinds), None)
+    def _first_known(self, ranked: Sequence[Place]) -> Element | None:
+        kinds = {str(kind) for kind in ElementKind}
+        for place in ranked:
+            if junction := self._junction_of.get((place.element, place.id)):
+                return Element(kind=ElementKind.JUNCTION, id=junction)
+            if place.element in kinds:
+                return Element(kind=ElementKind(place.element), id=place.id)
+        return None

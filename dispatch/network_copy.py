@@ -32,4 +32,6 @@ class NetworkCopy:
     def _read(self) -> tuple[int, Isolator]:
         with psycopg.connect(self._dsn, connect_timeout=5, application_name="gashub-dispatch-network") as connection:
             # The version first: what changes meanwhile is then read again.
-            return plant.registry_version(connection), Isolator(plant.load_network(connection))
+            version = plant.registry_version(connection)
+            stations = {station.id: station.junction for station in plant.load_registry(connection).stations}
+            return version, Isolator(plant.load_network(connection), stations)

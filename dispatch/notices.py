@@ -27,7 +27,8 @@ from .notice_text import Facts, Occasion, Sender, text
 from .numbers import draw
 
 ACTOR: Final = "dispatch"
-KINDS: Final = frozenset({"ticket_opened", "ticket_changed"})
+_KINDS: Final = frozenset({"ticket_opened", "ticket_changed"})
+_SLAM_SHUT_RULE: Final = "slam_shut_closed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,23 +51,29 @@ def sender(config: HubConfig) -> Sender:
     )
 
 
+def matters(entry: Entry) -> bool:
+    """Whether an entry of the journal may do something to a notice."""
+    return entry.kind in _KINDS or (entry.kind == "alarm_raised" and entry.body.get("rule") == _SLAM_SHUT_RULE)
+
+
 async def follow(
     connection: AsyncConnection[Any], entry: Entry, *, isolator: Isolator, config: HubConfig, now: datetime
 ) -> int | None:
     """Do what a ticket's entry asks, in the caller's transaction; the id of a notice that was issued, if one was."""
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
-            "SELECT id, incident_id, zone, kind, place, made_safe_at, closed_at FROM ticket WHERE id = %s FOR UPDATE",
-            (entry.body["ticket"],),
+            "SELECT id, incident_id, zone, kind, place, made_safe_at, closed_at FROM ticket "
+            "WHERE incident_id = %s FOR UPDATE",
+            (entry.body["incident"],),
         )
         ticket = await cursor.fetchone()
-        assert ticket is not None
-        if ticket["made_safe_at"] is not None or ticket["closed_at"] is not None:
+        if ticket is None or ticket["made_safe_at"] is not None or ticket["closed_at"] is not None:
             return None
         await cursor.execute("SELECT * FROM notice WHERE ticket_id = %s FOR UPDATE", (ticket["id"],))
         notice = await cursor.fetchone()
+    shut = await _shut_regulators(connection) if ticket["kind"] == "slam_shut" else frozenset()
     # The trace of a town takes a while, in which this process's other follower goes on.
-    cut = await asyncio.to_thread(isolator.cutoff, ticket["kind"], places(ticket["place"]))
+    cut = await asyncio.to_thread(isolator.cutoff, ticket["kind"], places(ticket["place"]), shut=shut)
     if cut is None:
         return None
     if notice is None:
@@ -74,6 +81,16 @@ async def follow(
     if notice["state"] == "issued":
         await _amend(connection, notice, ticket["kind"], cut, network=isolator.network, config=config, now=now)
     return None
+
+
+async def _shut_regulators(connection: AsyncConnection[Any]) -> frozenset[str]:
+    """Regulators whose slam-shut stands closed now, whatever their incident."""
+    cursor = await connection.execute(
+        "SELECT d.regulator FROM alarm a JOIN point p ON p.id = a.point_id JOIN block b ON b.id = p.block_id "
+        "JOIN device d ON d.id = b.device WHERE a.rule = %s AND a.active AND d.regulator IS NOT NULL",
+        (_SLAM_SHUT_RULE,),
+    )
+    return frozenset(row[0] for row in await cursor.fetchall())
 
 
 async def write_version(connection: AsyncConnection[Any], notice_id: int, version: Version, config: HubConfig) -> None:

@@ -58,8 +58,8 @@ class Service:
         self._network = NetworkCopy(self._dsn)
         self.counters = Counters()
         self.followers = (
-            Follower(name="dispatch", kinds=tickets.KINDS, effect=self._on_incident),
-            Follower(name="dispatch-notices", kinds=notices.KINDS, effect=self._on_ticket),
+            Follower(name="dispatch", matters=tickets.matters, effect=self._on_incident),
+            Follower(name="dispatch-notices", matters=notices.matters, effect=self._on_ticket),
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -142,7 +142,7 @@ class Service:
         issued = await notices.follow(connection, entry, isolator=isolator, config=self._config, now=self._clock.now())
         if issued is not None:
             self.counters.notices.inc()
-            log.info("notice_issued", notice=issued, ticket=entry.body["ticket"])
+            log.info("notice_issued", notice=issued, incident=entry.body["incident"])
 
 
 async def run(config: HubConfig, stop: asyncio.Event) -> None:

@@ -25,7 +25,7 @@ from .numbers import draw
 from .steps import State
 
 ACTOR: Final = "dispatch"
-KINDS: Final = frozenset({"incident_opened", "incident_changed", "incident_closed"})
+_KINDS: Final = frozenset({"incident_opened", "incident_changed", "incident_closed"})
 ON_SITE_WITHIN: Final = timedelta(minutes=60)
 
 
@@ -37,6 +37,11 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     emergency: bool = False
     place: list[dict[str, Any]] = []
+
+
+def matters(entry: Entry) -> bool:
+    """Whether an entry of the journal may do something to a ticket."""
+    return entry.kind in _KINDS
 
 
 async def follow(connection: AsyncConnection[Any], entry: Entry, *, now: datetime, timezone: ZoneInfo) -> int | None:

@@ -27,6 +27,7 @@ from dispatch.service import Service
 from gashub import journal, plant
 from gashub.clock import ManualClock
 from gashub.config import BrokerSection, DatabaseSection, HubConfig
+from gashub.frames import SLOTS
 from gashub.network.model import (
     CustomerClass,
     GateInlet,
@@ -39,7 +40,7 @@ from gashub.network.model import (
     Valve,
     Zone,
 )
-from gashub.registry import Registry, Station, StationKind
+from gashub.registry import Block, Device, Gateway, Point, Quantity, Registry, Role, Station, StationKind
 
 NOW = datetime(2026, 11, 10, 9, 30, tzinfo=UTC)
 
@@ -144,6 +145,23 @@ REGISTRY = Registry(
         )
         for each in NETWORK.regulators
     ]
+    + [
+        Station(
+            id="pp-e4", zone="east", kind=StationKind.PRESSURE_POINT, name_en="pp-e4", name_zh="pp-e4", junction="e4"
+        )
+    ],
+    gateways=[Gateway(id="gw", zone="feeder")],
+    devices=[
+        Device(id=each.id + "-rtu", gateway="gw", station=each.station, profile="", regulator=each.id)
+        for each in NETWORK.regulators
+    ],
+    blocks=[
+        Block(id=n, device=each.id + "-rtu", name="main", scan_s=2) for n, each in enumerate(NETWORK.regulators, 1)
+    ],
+    points=[
+        Point(id=n * SLOTS, tag=each.id + "-rtu/slam_shut", quantity=Quantity.STATE, role=Role.SLAM_SHUT)
+        for n, each in enumerate(NETWORK.regulators, 1)
+    ],
 )
 
 
@@ -171,6 +189,21 @@ class Incidents:
             assert row is not None
             await self.tell("incident_opened", row[0], kind, *place, zone=zone, emergency=emergency, at=at)
         return int(row[0])
+
+    async def slam_shut(self, incident: int, regulator: str) -> None:
+        """Raise the alarm of a slam-shut that closed, as one of the incident's."""
+        point = (1 + [each.id for each in NETWORK.regulators].index(regulator)) * SLOTS
+        async with self.connection.transaction():
+            await self.connection.execute(
+                "INSERT INTO alarm (condition, rule, zone, point_id, incident_id, first_out, priority, active, "
+                "acknowledged, raised_at, evidence) VALUES (%s, 'slam_shut_closed', 'west', %s, %s, false, "
+                "'emergency', true, false, %s, '{}')",
+                (f"slam_shut_closed:{point}", point, incident, NOW),
+            )
+            body = {"incident": incident, "rule": "slam_shut_closed", "point_id": point}
+            await journal.append(
+                self.connection, at=NOW, kind="alarm_raised", subject="alarm:1", actor="alarms", body=body
+            )
 
     async def tell(
         self,

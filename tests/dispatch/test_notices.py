@@ -25,6 +25,9 @@ CASES = [
     ("slam_shut", [at("station", "drs-east")], [], [], ["spe3", "spe1", "spe2", "spe4"]),
     ("slam_shut", [at("regulator", "reg-west-1"), at("regulator", "reg-west-2")], [], [], ["spw1", "spw2"]),
     ("supply_low", [at("junction", "e5")], [], [], ["spe4"]),
+    ("supply_low", [at("station", "pp-e4")], [], [], ["spe3", "spe2", "spe4"]),
+    ("rupture", [at("station", "pp-e4")], ["ve1", "ve2"], [], ["spe3", "spe2", "spe4"]),
+    ("leak", [at("regulator", "reg-west-2")], ["vw1"], ["reg-west-2"], ["spw2"]),
 ]
 
 
@@ -78,6 +81,19 @@ async def test_a_ticket_that_cuts_nobody_off_or_has_no_known_place_has_no_notice
     await catch_up(service, connection)
     assert len(await queries.tickets(connection)) == 1
     assert await queries.notices(connection) == []
+
+
+async def test_the_second_slam_shut_that_takes_the_last_feed_makes_the_notice(
+    service: Service, connection: AsyncConnection[Any], incidents: Incidents
+) -> None:
+    incident = await incidents.open("slam_shut", at("regulator", "reg-west-1"), zone="west")
+    await incidents.slam_shut(incident, "reg-west-1")
+    await catch_up(service, connection)
+    assert await queries.notices(connection) == []
+    await incidents.slam_shut(incident, "reg-west-2")
+    await catch_up(service, connection)
+    (notice,) = await queries.notices(connection)
+    assert notice.service_point_count == 2
 
 
 async def test_a_notice_is_issued_once_the_place_of_a_leak_is_known(
