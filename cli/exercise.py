@@ -73,7 +73,10 @@ class Outcome:
 
 @app.command("list")
 def list_scenarios() -> None:
-    """The scenarios that come with the simulator."""
+    """The scenarios that come with the simulator, and what happens in each.
+
+    Play one with `scenario run NAME`, or in a demo that is running with `scenario start NAME`.
+    """
     table = Table("name", "what happens")
     for name in names():
         table.add_row(name, find(name).title_en)
