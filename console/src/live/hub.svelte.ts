@@ -100,6 +100,8 @@ export class Hub {
   private connection: Connection | undefined;
   private timer: ReturnType<typeof setInterval> | undefined;
   private ticks = 0;
+  /** When the hub last said anything, by the server's time: from then on the page is not current. */
+  private heardAtMs = 0;
   private wanted = new Set<List>();
   private reload: ReturnType<typeof setTimeout> | undefined;
 
@@ -292,12 +294,12 @@ export class Hub {
   }
 
   telemetry(snapshot: Snapshot): void {
-    this.feedAtMs = this.clock.serverNowMs(performance.now());
+    this.feedAtMs = this.heardAtMs = this.clock.serverNowMs(performance.now());
     this.snapshot = snapshot;
   }
 
   lost(): void {
-    if (this.line === "live") this.lostSinceMs = this.clock.serverNowMs(performance.now());
+    if (this.line === "live") this.lostSinceMs = this.heardAtMs;
     if (this.line !== "connecting") this.line = "lost";
     // The cookie may have run out while the line was away: asking tells, and signs out if so.
     void this.client.zones().catch(() => undefined);
@@ -307,6 +309,7 @@ export class Hub {
     const monotonicMs = performance.now();
     this.clock.tell(Date.parse(hubTime), Date.parse(serverTime), monotonicMs, speed);
     if (speed !== undefined) this.speed = speed;
+    this.heardAtMs = Date.parse(serverTime);
     this.nowMs = this.clock.hubNowMs(monotonicMs);
     this.serverMs = this.clock.serverNowMs(monotonicMs);
   }

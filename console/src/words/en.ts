@@ -202,6 +202,7 @@ const words = {
     mean: "mean",
     lowest: "min",
     highest: "max",
+    time: "time",
     empty: "Nothing is stored for this span",
     loading: "Loading",
     nominal: "set-point",
