@@ -155,11 +155,20 @@ class _Client(mqtt.Client):
 class Inbox:
     """Batches of messages from the broker, and what goes back to it."""
 
-    def __init__(self, endpoint: Endpoint, filters: Sequence[str], limits: Limits, clock: Clock) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        filters: Sequence[str],
+        limits: Limits,
+        clock: Clock,
+        *,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._endpoint = endpoint
         self._filters = [(topic, 1) for topic in filters]
         self._limits = limits
         self._clock = clock
+        self._patience_s = patience_s
         self._lock = threading.Lock()
         self._pile: Pile[Delivery] = Pile(limits)
         self._held = 0
@@ -325,7 +334,7 @@ class Inbox:
                 full_since = None
             elif full_since is None:
                 full_since = self._clock.monotonic_s()
-            elif self._clock.real_s(self._clock.monotonic_s() - full_since) > PATIENCE_S:
+            elif self._clock.real_s(self._clock.monotonic_s() - full_since) > self._patience_s:
                 log.warning("window_full_connection_given_up", held=self._held)
                 break
             reads = [self._wakee] if full else [self._wakee, link]
@@ -338,6 +347,7 @@ class Inbox:
             if writable:
                 client.loop_write()
             client.loop_misc()
+        self._carry_out()
         client.disconnect()
         client.loop_write()
 
