@@ -14,6 +14,7 @@ import numpy as np
 
 from gashub.frames import SLOTS
 from gashub.network.model import CustomerClass, Junction, Network, Regulator, ServicePoint
+from gashub.network.trace import sections
 from gashub.registry import Block, Device, Gateway, Point, Quantity, Registry, Role, Station, StationKind
 
 from .layout import FEEDER, FEEDER_KPA_GAUGE, GATE_KPA_GAUGE, TOWN_KPA_GAUGE
@@ -21,6 +22,8 @@ from .layout import FEEDER, FEEDER_KPA_GAUGE, GATE_KPA_GAUGE, TOWN_KPA_GAUGE
 UNITS_A_LINE: Final = 6
 ATMOSPHERIC_KPA: Final = 101.325
 _LOGGERS: Final = {"north": 6, "east": 5, "south": 6, "west": 5, FEEDER: 2}
+# A section of fewer junctions on mains than this gets no pressure point of its own.
+_LEAST_SECTION: Final = 10
 _CLASS_ZH: Final = {
     CustomerClass.COMMERCIAL: "商业用户",
     CustomerClass.PUBLIC_SERVICE: "公共服务用户",
@@ -213,14 +216,17 @@ def _regulator_station(regulator: Regulator, outlet: Junction, zone_zh: str) -> 
 
 
 def _loggers(network: Network) -> Iterator[Planned]:
-    """Pressure points: in each zone the junctions on mains that lie farthest from each other and from stations."""
+    """Pressure points: one at the far end of each section, so that a leak can be told to its section, then where
+    the mains lie farthest from any other.
+    """
     zone_zh = {zone.id: zone.name_zh for zone in network.zones}
     mains = {j for p in network.pipes if p.inner_diameter_mm > 60.0 for j in (p.from_junction, p.to_junction)}
     outlets = {regulator.to_junction for regulator in network.regulators}
+    section_of = sections(network)
     for zone, count in _LOGGERS.items():
         places = [j for j in network.junctions if j.zone == zone and j.id in mains]
         near = [j for j in network.junctions if j.zone == zone and j.id in outlets]
-        for number, junction in enumerate(_spread(places, near, count), 1):
+        for number, junction in enumerate(_spread(places, near, section_of, count), 1):
             station = Station(
                 id=f"pp-{zone}-{number}",
                 zone=zone,
@@ -238,15 +244,18 @@ def _loggers(network: Network) -> Iterator[Planned]:
             )
 
 
-def _spread(places: list[Junction], taken: list[Junction], count: int) -> list[Junction]:
-    """`count` of `places`, each as far as can be from those chosen before and from `taken`."""
+def _spread(places: list[Junction], taken: list[Junction], section_of: dict[str, int], count: int) -> list[Junction]:
+    """`count` of `places`, each as far as can be from those before and from `taken`, every section having its turn."""
     xy = np.array([(j.x_m, j.y_m) for j in places])
+    section = np.array([section_of[j.id] for j in places])
     nearest = np.min([np.hypot(*(xy - (j.x_m, j.y_m)).T) for j in taken], axis=0)
+    waiting = np.array([(section == each).sum() >= _LEAST_SECTION for each in section])
     chosen: list[Junction] = []
     for _ in range(count):
-        best = places[int(nearest.argmax())]
-        chosen.append(best)
-        nearest = np.minimum(nearest, np.hypot(*(xy - (best.x_m, best.y_m)).T))
+        best = int(np.where(waiting, nearest, 0.0).argmax()) if waiting.any() else int(nearest.argmax())
+        chosen.append(places[best])
+        waiting &= section != section[best]
+        nearest = np.minimum(nearest, np.hypot(*(xy - (places[best].x_m, places[best].y_m)).T))
     return chosen
 
 

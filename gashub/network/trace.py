@@ -110,6 +110,11 @@ class Trace:
         nowhere = np.zeros(len(network.junctions), np.bool_)
         return self._unfed(self._fed(valves_open=self._open & ~closed, regulators_open=~shut, dead=nowhere))
 
+    def sections(self) -> dict[str, int]:
+        """The section of each junction when every valve is shut, as a number."""
+        part = self._parts(self._pipes)
+        return {junction.id: int(k) for junction, k in zip(self._network.junctions, part, strict=True)}
+
     def refeed(self, isolation: Isolation) -> dict[str, tuple[str, ...]]:
         """For each normally closed valve that, opened, would feed again some who lose supply: who that is."""
         network = self._network
@@ -213,6 +218,11 @@ def supply_lost(
 ) -> tuple[str, ...]:
     """Service points with no path to a gate inlet when these are shut, besides the valves that normally are."""
     return Trace(network).supply_lost(closed_regulators=closed_regulators, closed_valves=closed_valves)
+
+
+def sections(network: Network) -> dict[str, int]:
+    """The section of each junction when every valve is shut, as a number."""
+    return Trace(network).sections()
 
 
 def _volume_m3(pipe: Pipe) -> float:
