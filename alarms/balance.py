@@ -329,6 +329,10 @@ class Balance:
             if condition is not None and (self.ready or self._on[name])
         }
 
+    def standing_leak(self) -> Condition | None:
+        """The leak's condition while it stands and is no rupture."""
+        return self._conditions["leak"] if self._on["leak"] and not self._on["rupture"] else None
+
     def pressure_drops(self) -> dict[int, float]:
         """How far each pressure lies below what it was before anything was suspected [kPa]."""
         drops = self._baseline - self._now_pressure

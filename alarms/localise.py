@@ -5,6 +5,8 @@ every junction of the zone the model's pattern is compared with what was seen, b
 outlets, so that it does not matter whether the regulators still hold their pressure. The size that fits best must also
 be like the size the balance found. A pipe is as probable as its ends, and the longer the likelier.
 
+What a crew shuts off is a section between valves, so the likeliest section comes first, and in it its likeliest pipes.
+
     weight(j) = exp(-½ · misfit(j)) · exp(-½ · (ln(size(j) / balance) / 0.7)²)
 
 Where the model cannot be solved, nearness takes the place of sensitivity.
@@ -16,15 +18,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from gashub.frames import SLOTS
 from gashub.network.hydraulics import DidNotConverge, Hydraulics
 from gashub.network.model import Network, Pipe
 from gashub.registry import Registry, Role
 
-from .rules import Bools, Floats
+from .rules import Bools, Floats, Ints
 
 CANDIDATES: Final = 10
+FROM_ONE_SECTION: Final = 4
 NOISE_KPA: Final = 0.06
 MODEL_ERROR: Final = 0.15
 SIZE_SPREAD: Final = 0.7
@@ -53,6 +58,15 @@ class Model:
             return hydraulics, state, hydraulics.solve(state)
         except DidNotConverge:
             return None
+
+    def sections(self) -> Ints:
+        """For each junction the number of its section: what stays connected when every valve is shut."""
+        pairs = [(self._position[p.from_junction], self._position[p.to_junction]) for p in self.network.pipes]
+        at = np.array(pairs, np.intp).reshape(-1, 2)
+        count = len(self._position)
+        graph = coo_matrix((np.ones(len(at)), (at[:, 0], at[:, 1])), (count, count))
+        number: Ints = connected_components(graph, directed=False)[1].astype(np.int64)
+        return number
 
     def response(self, observers: Sequence[str]) -> Floats:
         """How far each pressure falls [kPa] for 1 m³/h more at each junction; shape (observer, junction)."""
@@ -85,6 +99,7 @@ class Locator:
         position = {junction.id: k for k, junction in enumerate(model.network.junctions)}
         ends = [(position[pipe.from_junction], position[pipe.to_junction]) for pipe in self._pipes]
         self._length = np.array([pipe.length_m for pipe in self._pipes])
+        self._section = model.sections()[np.array([start for start, _ in ends], np.intp)]
         # A pipe's pattern is the mean of its ends'; only the zone's own pipes are kept.
         whole = model.response(junctions) if junctions else np.zeros((0, len(position)))
         at = np.array(ends, np.intp).reshape(-1, 2)
@@ -117,8 +132,16 @@ class Locator:
 
     def _listed(self, weight: Floats) -> list[dict[str, Any]]:
         probability = weight / weight.sum()
-        best = np.argsort(probability)[::-1][:CANDIDATES]
+        of_section = np.bincount(self._section, probability)
+        order = np.lexsort((-probability, -of_section[self._section]))
+        taken: dict[int, int] = {}
+        best = []
+        for i in order.tolist():
+            section = int(self._section[i])
+            if taken.setdefault(section, 0) < FROM_ONE_SECTION:
+                taken[section] += 1
+                best.append(i)
         return [
             {"element": "pipe", "id": self._pipes[i].id, "probability": round(float(probability[i]), 4)}
-            for i in best.tolist()
+            for i in best[:CANDIDATES]
         ]

@@ -118,10 +118,13 @@ class Recorder:
         """Record in one transaction and announce; False if the database is away."""
         began = stopwatch_s()
         try:
-            async with asyncio.timeout(RECORD_TIMEOUT_S), self._pool.connection() as connection:
-                # In a pipeline only what is fetched waits for an answer: fewer round trips before the commit.
-                async with connection.pipeline():
-                    said = await record.transitions(connection, found, self._surroundings)
+            # In a pipeline only what is fetched waits for an answer: fewer round trips before the commit.
+            async with (
+                asyncio.timeout(RECORD_TIMEOUT_S),
+                self._pool.connection() as connection,
+                connection.pipeline(),
+            ):
+                said = await record.transitions(connection, found, self._surroundings)
         except AWAY as error:
             self._note_away(error)
             return False

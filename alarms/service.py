@@ -8,6 +8,7 @@ starts, and how it catches up after the database was away.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ from gashub.topics import parse
 from gashub.wire import Rejection, decode, decode_state
 
 from . import metrics, rulebook
+from .grouping import supply_group
 from .inbox import Delivery, Inbox
 from .lease import Lease
 from .record import Surroundings
@@ -44,6 +46,7 @@ TICK_S: Final = 1.0
 LEASE_S: Final = 1.0
 COMPARE_S: Final = 10.0
 HOUSEKEEPING_S: Final = 2.0
+LOOK_AGAIN_S: Final = (30.0, 90.0, 300.0)
 FUTURE_LIMIT_MS: Final = 300_000
 REPLAY_S: Final = 1_800.0
 REPLAY_FRAMES: Final = 500_000
@@ -95,6 +98,7 @@ class Service:
         self._inbox = inbox
         self._lease = lease
         self._watch = Watch(watched, started_s=clock.monotonic_s())
+        self._looks: dict[str, list[float]] = {}
         self._last: dict[str, Transition] = {}
         self._recorder = Recorder(
             connections,
@@ -239,8 +243,21 @@ class Service:
             readings = [reading for reading in self._watch.readings() if reading.zone in self._lease.zones]
             try:
                 await self._recorder.housekeeping(readings, sorted(self._lease.zones), now=self._clock.now())
+                await self._place_leaks()
             except AWAY as error:
                 log.debug("housekeeping_put_off", error=str(error))
+
+    async def _place_leaks(self) -> None:
+        """A leak's pattern in the pressures grows clearer with it: look again a few times, then leave it."""
+        leaks = {zone: leak for zone, leak in self._watch.leaks().items() if zone in self._lease.zones}
+        now_s = self._clock.monotonic_s()
+        self._looks = {zone: self._looks.get(zone) or [now_s + wait for wait in LOOK_AGAIN_S] for zone in leaks}
+        for zone, due in self._looks.items():
+            if now_s >= due[0]:
+                # The last look stays, so that there is no further one.
+                due[:] = due[1:] or [math.inf]
+                candidates = self._watch.place(leaks[zone])
+                await self._recorder.place(supply_group(zone), candidates, zone=zone, at=self._clock.now())
 
 
 def _batch(rows: Sequence[tuple[Any, ...]]) -> FrameBatch:

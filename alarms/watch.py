@@ -119,6 +119,10 @@ class Watch:
         """The newest balance of each zone that has one."""
         return [reading for balance in self.balances.values() if (reading := balance.reading) is not None]
 
+    def leaks(self) -> dict[str, Condition]:
+        """By zone the leaks that stand; not ruptures, whose pressures soon tell nothing any more about their place."""
+        return {zone: leak for zone, balance in self.balances.items() if (leak := balance.standing_leak()) is not None}
+
     def place(self, condition: Condition) -> list[dict[str, Any]]:
         """Where the cause of a condition probably is."""
         if condition.rule.test in (Test.LEAK, Test.RUPTURE):
