@@ -157,7 +157,7 @@ def _quiet() -> None:
 
 def cost(quick: bool) -> dict[str, Any]:
     """Processor time per request against bare pymodbus; rounds alternate, medians."""
-    requests, rounds = (500, 1) if quick else (8000, 5)
+    requests, rounds = (500, 1) if quick else (6000, 5)
     bare_s, gateway_s = [], []
     with devices(20, 5) as ports:
         for _ in range(rounds):
@@ -176,7 +176,7 @@ def cost(quick: bool) -> dict[str, Any]:
 
 def periods(quick: bool) -> dict[str, Any]:
     """The 99th percentile of the answering devices' period, with one device of ten silent against with none."""
-    lines, units, scans = (2, 10, 60) if quick else (10, 10, 2000)
+    lines, units, scans = (20, 1, 60) if quick else (100, 1, 1500)
     p99 = []
     for silent in (lines * units // 10, 0):
         with devices(lines, units, silent) as ports:

@@ -34,6 +34,8 @@ class _Unit:
 class Schedule:
     """The turns of one line's units, numbered as given.
 
+    missed: turns left out because the line was late. silent: units that did not answer when they were last asked.
+
     periods_s: scan period of each unit [s]. timeout_s: what a silent unit costs [s].
     """
 
@@ -49,16 +51,12 @@ class Schedule:
         self._turns = [(unit.phase_s, number) for number, unit in enumerate(self._units)]
         heapq.heapify(self._turns)
         self.missed = 0
+        self.silent = 0
 
     @property
     def next_s(self) -> float:
         """When the next turn is."""
         return self._turns[0][0]
-
-    @property
-    def silent(self) -> int:
-        """How many units did not answer when they were last asked."""
-        return sum(unit.failures > 0 for unit in self._units)
 
     def take(self) -> int:
         """The unit whose turn is next; say afterwards how it went: `answered`, `unanswered` or `passed`."""
@@ -68,6 +66,7 @@ class Schedule:
         """The unit answered: back to its grid. True if it had been silent."""
         unit = self._units[number]
         was_silent, unit.failures = unit.failures > 0, 0
+        self.silent -= was_silent
         due_s = self._after(unit, now_s)
         if not was_silent:
             self.missed += max(round((due_s - unit.due_s) / unit.period_s) - 1, 0)
@@ -78,6 +77,7 @@ class Schedule:
         """The unit let the request time out: ask it later. True if it had answered before."""
         unit = self._units[number]
         unit.failures += 1
+        self.silent += unit.failures == 1
         backoff_s = unit.period_s * 2.0 ** min(unit.failures - 1, _DOUBLINGS_MAX)
         backoff_s = max(min(backoff_s, BACKOFF_LIMIT_S), unit.period_s)
         wait_s = max(backoff_s, self._fair_s())
