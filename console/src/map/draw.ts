@@ -336,7 +336,9 @@ function drawValues({ context, viewport, palette, em }: Pen, site: Site, room: R
   const [x, y] = toScreen(viewport, site.x, site.y);
   const width = Math.max(...lines.map((line) => context.measureText(line.text).width));
   const height = lines.length * em * 1.2;
-  const left = x + em * 0.85;
+  // To the right of its place, or to the left where the window ends.
+  const right = x + em * 0.85;
+  const left = right + width > viewport.width ? x - em * 0.85 - width : right;
   if (!room.take(left - 2, y - height / 2, width + 4, height)) return;
   lines.forEach((line, i) => {
     const at = y - height / 2 + (i + 0.5) * em * 1.2;

@@ -69,7 +69,7 @@ export function alarmFigures(alarm: Alarm): string {
   const write = (value: number): string => (point ? figure(point, value) : zoneFigure(alarm, value));
   if (alarm.limit_value === null || point?.role === "slam_shut") return write(alarm.value);
   const beyond = alarm.value < alarm.limit_value ? "<" : alarm.value > alarm.limit_value ? ">" : "=";
-  return `${write(alarm.value)} ${beyond} ${write(alarm.limit_value)}`;
+  return `${write(alarm.value).split(" ")[0] ?? ""} ${beyond} ${write(alarm.limit_value)}`;
 }
 
 function zoneFigure(alarm: Alarm, value: number): string {
