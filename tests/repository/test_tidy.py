@@ -74,7 +74,9 @@ def test_nothing_prints() -> None:
 
 def swallows_everything(handler: ast.ExceptHandler) -> bool:
     """A broad handler that does not raise again; one that only tidies up and raises is none."""
-    broad = handler.type is None or (isinstance(handler.type, ast.Name) and handler.type.id.endswith("Exception"))
+    broad = handler.type is None or (
+        isinstance(handler.type, ast.Name) and handler.type.id in {"Exception", "BaseException"}
+    )
     last = handler.body[-1]
     return broad and not (isinstance(last, ast.Raise) and last.exc is None)
 
