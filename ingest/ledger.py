@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from gashub.errors import InvalidValue
 from gashub.wire import Header, Lane
@@ -24,8 +24,7 @@ MAX_RANGES: Final = 128
 Range = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sender:
+class Sender(NamedTuple):
     """Whoever numbers messages for itself: one boot of one gateway, one lane."""
 
     gateway: str

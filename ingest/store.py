@@ -11,7 +11,7 @@ again how far it may forget.
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -26,7 +26,7 @@ from gashub.topics import Source
 from gashub.wire import Lane
 
 from . import partitions
-from .admission import Admitted, DeadLetter
+from .admission import Admitted, DeadLetter, Settlement
 from .ledger import Sender, Settled, sender_of
 from .rows import copy_rows, merged
 from .sqlfiles import statement
@@ -39,16 +39,16 @@ _SENDERS_REMEMBERED: Final = 10_000
 _DAY_MS: Final = 86_400_000
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
     """What one batch adds to a sender's ledger."""
 
-    messages: int = 0
-    frames: int = 0
-    readings: int = 0
-    rejected: int = 0
-    frames_rejected: int = 0
-    duplicate: int = 0
+    messages: int
+    frames: int
+    readings: int
+    rejected: int
+    frames_rejected: int
+    duplicate: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +75,12 @@ class Stored:
 
 @dataclass(slots=True)
 class _Plan:
-    """What one batch is going to change."""
+    """What one batch is going to change. Messages and repeats are indices of settlements."""
 
-    settled: dict[Sender, Settled]
-    sources: dict[Sender, Source]
-    tallies: dict[Sender, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    messages: dict[Sender, list[int]] = field(default_factory=lambda: defaultdict(list))
+    settled: dict[Sender, Settled] = field(default_factory=dict)
     repeats: set[int] = field(default_factory=set)
+    tallies: dict[Sender, Tally] = field(default_factory=dict)
 
 
 class Store:
@@ -103,7 +103,12 @@ class Store:
         self._remember(plan.settled)
         return Stored(
             watermarks=[
-                Watermark(source=plan.sources[sender], boot=sender.boot, lane=sender.lane, seq=settled.committed)
+                Watermark(
+                    source=admitted.settlements[plan.messages[sender][0]].source,
+                    boot=sender.boot,
+                    lane=sender.lane,
+                    seq=settled.committed,
+                )
                 for sender, settled in plan.settled.items()
             ],
             messages=len(admitted.settlements) - len(plan.repeats),
@@ -114,20 +119,17 @@ class Store:
         )
 
     async def _plan(self, connection: AsyncConnection[Any], admitted: Admitted) -> _Plan:
-        senders = [sender_of(settlement.header) for settlement in admitted.settlements]
-        before = await self._known(connection, set(senders))
-        numbers: dict[Sender, set[int]] = {sender: set() for sender in before}
-        plan = _Plan(settled={}, sources={})
-        for index, (sender, settlement) in enumerate(zip(senders, admitted.settlements, strict=True)):
-            seq = settlement.header.seq
-            plan.sources[sender] = settlement.source
-            if seq in before[sender] or seq in numbers[sender]:
-                plan.repeats.add(index)
-            numbers[sender].add(seq)
-        plan.settled = {sender: before[sender].settle(numbers[sender]) for sender in before}
+        plan = _Plan()
+        for index, settlement in enumerate(admitted.settlements):
+            plan.messages[sender_of(settlement.header)].append(index)
+        before = await self._known(connection, plan.messages.keys())
+        for sender, indices in plan.messages.items():
+            plan.repeats.update(_repeats(before[sender], indices, admitted.settlements))
+            numbers = [admitted.settlements[index].header.seq for index in indices]
+            plan.settled[sender] = before[sender].settle(numbers)
         return plan
 
-    async def _known(self, connection: AsyncConnection[Any], senders: set[Sender]) -> dict[Sender, Settled]:
+    async def _known(self, connection: AsyncConnection[Any], senders: Iterable[Sender]) -> dict[Sender, Settled]:
         """What is settled of these senders, from memory or else from the ledger."""
         known = {sender: self._settled.get(sender) for sender in senders}
         unread = [sender for sender, state in known.items() if state is None]
@@ -184,23 +186,34 @@ def _without_repeats(admitted: Admitted, plan: _Plan) -> tuple[FrameBatch, Any]:
     return admitted.frames.take(rows), admitted.message[rows]
 
 
+def _repeats(before: Settled, indices: Iterable[int], settlements: Sequence[Settlement]) -> Iterator[int]:
+    """Which of one sender's messages are settled already, or stand in this batch for the second time."""
+    seen: set[int] = set()
+    for index in indices:
+        seq = settlements[index].header.seq
+        if seq in seen or seq in before:
+            yield index
+        seen.add(seq)
+
+
 def _count(admitted: Admitted, taken: tuple[FrameBatch, Any], plan: _Plan) -> None:
     """Fill in the plan's tallies."""
     frames, message = taken
     size = len(admitted.settlements)
-    frame_counts = np.bincount(message, minlength=size).tolist()
+    frame_counts = np.bincount(message, minlength=size)
     sampled = np.count_nonzero(frames.quality, axis=1)
-    reading_counts = np.bincount(message, weights=sampled, minlength=size).tolist()
-    for index, settlement in enumerate(admitted.settlements):
-        tally = plan.tallies[sender_of(settlement.header)]
-        if index in plan.repeats:
-            tally.duplicate += 1
-            continue
-        tally.messages += 1
-        tally.frames += frame_counts[index]
-        tally.readings += int(reading_counts[index])
-        tally.rejected += settlement.refused
-        tally.frames_rejected += settlement.frames_refused
+    reading_counts = np.bincount(message, weights=sampled, minlength=size)
+    for sender, indices in plan.messages.items():
+        new = [index for index in indices if index not in plan.repeats]
+        refused = [settlement for settlement in map(admitted.settlements.__getitem__, new) if settlement.refused]
+        plan.tallies[sender] = Tally(
+            messages=len(new),
+            frames=int(frame_counts[new].sum()),
+            readings=int(reading_counts[new].sum()),
+            rejected=len(refused),
+            frames_rejected=sum(settlement.frames_refused for settlement in refused),
+            duplicate=len(indices) - len(new),
+        )
 
 
 async def _copy(connection: AsyncConnection[Any], data: bytearray) -> None:
