@@ -7,15 +7,14 @@ Deny by default: every route under /api/v1 asks for a role through `hub.py`; the
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 
 from . import errors, feed, static
-from .errors import ANSWERS, answer
-from .hub import SAFE_METHODS, Hub
+from .errors import Answer, answer, refusals
+from .hub import SAFE_METHODS, Hub, Viewer, same_origin
 from .plant_copy import PlantKeeper
 from .routes import (
     accounts,
@@ -72,22 +71,32 @@ def create_app(hub: Hub, plant: PlantKeeper, tail: JournalTail) -> FastAPI:
     app = FastAPI(
         title="gashub",
         version="1",
-        openapi_url=f"{PREFIX}/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=_operation_id,
+        default_response_class=Answer,
     )
     app.state.hub = hub
     app.state.plant = plant
     app.state.tail = tail
     errors.install(app)
     for router in _ROUTERS:
-        app.include_router(router, prefix=PREFIX, responses=ANSWERS)
+        app.include_router(router, prefix=PREFIX, responses=refusals(401, 403, 503))
     app.include_router(health.router)
+    _describe(app)
     feed.install(app, path=f"{PREFIX}/live")
     static.install(app, prefix=PREFIX)
     app.middleware("http")(_guard)
     return app
+
+
+def _describe(app: FastAPI) -> None:
+    """Serve the OpenAPI document to whoever has a session."""
+
+    @app.get(f"{PREFIX}/openapi.json", include_in_schema=False)
+    async def openapi(caller: Viewer) -> dict[str, Any]:
+        return app.openapi()
 
 
 def _operation_id(route: APIRoute) -> str:
@@ -109,7 +118,6 @@ def _refusal(request: Request) -> Response | None:
     length = request.headers.get("content-length", "0")
     if not length.isdigit() or int(length) > MAX_BODY_BYTES or "transfer-encoding" in request.headers:
         return answer(413, "too_large", f"a body has at most {MAX_BODY_BYTES} bytes and says its length")
-    origin = request.headers.get("origin")
-    if origin and request.method not in SAFE_METHODS and urlsplit(origin).netloc != request.headers.get("host"):
+    if request.method not in SAFE_METHODS and not same_origin(request):
         return answer(403, "not_allowed", "this request came from another site", {"needs": "the console's own origin"})
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
@@ -26,6 +26,34 @@ class AuditEntry:
     detail: dict[str, Any]
 
 
+INSERT: Final = (
+    "INSERT INTO audit (at, actor, action, subject, result, address, detail) VALUES "
+    "(%(at)s, %(actor)s, %(action)s, %(subject)s, %(result)s, %(address)s, %(detail)s)"
+)
+
+
+def row(
+    *,
+    at: datetime,
+    actor: str,
+    action: str,
+    subject: str,
+    address: str,
+    result: str = "done",
+    detail: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What `INSERT` takes."""
+    return {
+        "at": at,
+        "actor": actor,
+        "action": action,
+        "subject": subject,
+        "result": result,
+        "address": address,
+        "detail": Jsonb(dict(detail or {})),
+    }
+
+
 async def record(
     connection: AsyncConnection[Any],
     *,
@@ -38,10 +66,8 @@ async def record(
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Append one entry in the caller's transaction."""
-    await connection.execute(
-        "INSERT INTO audit (at, actor, action, subject, result, address, detail) VALUES (%s, %s, %s, %s, %s, %s, %s)",
-        (at, actor, action, subject, result, address, Jsonb(dict(detail or {}))),
-    )
+    entry = row(at=at, actor=actor, action=action, subject=subject, result=result, address=address, detail=detail)
+    await connection.execute(INSERT, entry)
 
 
 async def newest(connection: AsyncConnection[Any], *, limit: int, before: int | None = None) -> list[AuditEntry]:

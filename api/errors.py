@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
 import psycopg
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
@@ -73,23 +75,34 @@ _STATUS: Final[dict[type[HubError], int]] = {
     TooManyTries: 429,
     TooLarge: 413,
 }
+_log = structlog.get_logger()
 _FACTS: Final = ("kind", "key", "what", "needs", "state", "allowed", "retry_after_s")
 
-ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": ErrorAnswer, "description": description}
-    for status, description in {
-        400: "the request cannot be read",
-        401: "no session, or it has ended",
-        403: "the role or the token does not allow it",
-        404: "no such thing",
-        409: "not possible in the state it is in",
-        413: "the body is too large",
-        422: "a value is not allowed; detail says which",
-        429: "too many tries",
-        503: "the database or the broker is away; try again",
-    }.items()
+_DESCRIPTIONS: Final = {
+    401: "no session, or it has ended",
+    403: "the role or the token does not allow it",
+    404: "no such thing",
+    409: "not possible in the state it is in",
+    413: "the body is too large",
+    422: "a value is not allowed; detail says which",
+    429: "too many tries",
+    503: "the database or the broker is away; try again",
 }
-"""What any route may answer beside success, for the OpenAPI document."""
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For the OpenAPI document: what a route may answer beside success."""
+    return {status: {"model": ErrorAnswer, "description": _DESCRIPTIONS[status]} for status in statuses}
+
+
+class Answer(JSONResponse):
+    """JSON in which a number that is none (NaN, infinity) is null."""
+
+    def render(self, content: Any) -> bytes:
+        try:
+            return msgspec.json.encode(content)
+        except OverflowError:  # an integer of more than 64 bits, which a jsonb column may hold
+            return super().render(content)
 
 
 def answer(status: int, code: str, message: str, detail: dict[str, Any] | None = None) -> JSONResponse:
@@ -131,9 +144,19 @@ def install(app: FastAPI) -> None:
         return response
 
     @app.exception_handler(psycopg.OperationalError)
-    async def database_away(request: Request, error: psycopg.OperationalError) -> JSONResponse:
+    @app.exception_handler(psycopg.InterfaceError)
+    async def database_away(request: Request, error: psycopg.Error) -> JSONResponse:
         return answer(503, "unavailable", "the database is away; live values go on, the rest comes back by itself")
 
     @app.exception_handler(PoolTimeout)
     async def database_busy(request: Request, error: PoolTimeout) -> JSONResponse:
         return answer(503, "unavailable", "the database does not answer in time")
+
+    @app.exception_handler(psycopg.DataError)
+    async def unstorable(request: Request, error: psycopg.DataError) -> JSONResponse:
+        return answer(422, "invalid_value", "the database takes no such value, for instance a text with a NUL in it")
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, error: Exception) -> JSONResponse:
+        _log.error("request_failed", method=request.method, path=request.url.path, exc_info=error)
+        return answer(500, "internal_error", "this is a fault of the hub; its log says more")

@@ -13,10 +13,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
+from pydantic import Field
+from starlette.requests import HTTPConnection
 
 from gashub.clock import Clock, SystemClock
 from gashub.config import HubConfig
@@ -25,9 +28,12 @@ from gashub.roles import Role
 
 from . import audit, sessions
 from .errors import NotLoggedIn
+from .followers import Followers
 from .live import Live
 from .sessions import Session, TryLimit
 
+Id = Annotated[int, Field(ge=1, lt=2**63)]
+"""The number of a row, as PostgreSQL's bigint can hold it."""
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -39,6 +45,7 @@ class Hub:
     pool: AsyncConnectionPool
     clock: Clock
     live: Live
+    followers: Followers
     wall: Clock = field(default_factory=SystemClock)
     tries: TryLimit = field(default_factory=TryLimit)
 
@@ -50,6 +57,17 @@ def hub_of(request: Request) -> Hub:
 
 
 TheHub = Annotated[Hub, Depends(hub_of)]
+
+
+def same_origin(connection: HTTPConnection) -> bool:
+    """Whether a page of this very host sent it, or no page at all (browsers always say which)."""
+    origin = connection.headers.get("origin")
+    if origin is None:
+        return True
+    try:
+        return urlsplit(origin).netloc == connection.headers.get("host")
+    except ValueError:
+        return False
 
 
 def address_of(request: Request) -> str:
@@ -89,18 +107,27 @@ class Caller:
     @asynccontextmanager
     async def acting(self, action: str, subject: str, **detail: Any) -> AsyncIterator[AsyncConnection[Any]]:
         """A transaction to act in; its audit entry is part of it. A refusal is audited on its own."""
+        async with (
+            self.auditing_refusals(action, subject, **detail),
+            self.hub.pool.connection(timeout=5.0) as connection,
+        ):
+            yield connection
+            await self.record(connection, action, subject, "done", detail)
+
+    @asynccontextmanager
+    async def auditing_refusals(self, action: str, subject: str, **detail: Any) -> AsyncIterator[None]:
+        """Audit whatever refusal is raised inside, in a transaction of its own."""
         try:
-            async with self.hub.pool.connection(timeout=5.0) as connection:
-                yield connection
-                await self._record(connection, action, subject, "done", detail)
+            yield
         except HubError as error:
             async with self.hub.pool.connection(timeout=5.0) as connection:
-                await self._record(connection, action, subject, "refused", detail | {"why": error.code})
+                await self.record(connection, action, subject, "refused", detail | {"why": error.code})
             raise
 
-    async def _record(
+    async def record(
         self, connection: AsyncConnection[Any], action: str, subject: str, result: str, detail: dict[str, Any]
     ) -> None:
+        """Append to the audit what the caller did or was refused."""
         await audit.record(
             connection,
             at=self.hub.wall.now(),
@@ -149,16 +176,7 @@ async def _refused(request: Request, caller: Caller, role: Role) -> None:
     if request.method in SAFE_METHODS:
         return
     async with caller.hub.pool.connection(timeout=5.0) as connection:
-        await audit.record(
-            connection,
-            at=caller.hub.wall.now(),
-            actor=caller.name,
-            action=f"{request.method} {request.url.path}",
-            subject="",
-            result="refused",
-            address=caller.address,
-            detail={"needs": role},
-        )
+        await caller.record(connection, f"{request.method} {request.url.path}", "", "refused", {"needs": role})
 
 
 AnyRole = Annotated[Caller, Depends(logged_in)]

@@ -2,6 +2,7 @@
 
     gas/v1/+/+/data ──► newest value per point ──► one snapshot a second, encoded once for all clients
     gas/v1/+/+/state ─► which gateways are there
+    gas/v1/alarms/+ ──► alarms that could not be recorded yet, told on at once
     sim/v1/state ─────► whether a simulated town runs, and what it can play
 
 The session is a clean one: while this process is off the broker keeps nothing for it, and at its start the historian
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ from gashub.quality import NOT_SAMPLED
 
 MAGIC: Final = b"GHL1"
 _RECONNECT_S: Final = 1.0
+_ALARMS: Final = topics.ALL_ALARMS.removesuffix("+")
 _log = structlog.get_logger()
 
 
@@ -107,10 +109,13 @@ class LiveValues:
 class Live:
     """Reads the bus and holds what it said last."""
 
-    def __init__(self, broker: BrokerSection, password: str, client_id: str) -> None:
+    def __init__(
+        self, broker: BrokerSection, password: str, client_id: str, on_unrecorded: Callable[[dict[str, Any]], None]
+    ) -> None:
         self._broker = broker
         self._password = password
         self._client_id = client_id
+        self._on_unrecorded = on_unrecorded
         self.values = LiveValues()
         self.gateways: dict[str, GatewaySeen] = {}
         self.simulation: dict[str, Any] | None = None
@@ -140,7 +145,7 @@ class Live:
             await asyncio.sleep(_RECONNECT_S)
 
     async def _read(self, client: aiomqtt.Client) -> None:
-        for topic in (topics.ALL_DATA, topics.ALL_STATE, topics.SIM_STATE):
+        for topic in (topics.ALL_DATA, topics.ALL_STATE, topics.ALL_ALARMS, topics.SIM_STATE):
             await client.subscribe(topic, qos=1)
         self._client = client
         self.connected.set()
@@ -164,6 +169,9 @@ class Live:
         if topic == topics.SIM_STATE:
             self._take_simulation(payload)
             return
+        if topic.startswith(_ALARMS):
+            self._take_alarm(payload)
+            return
         try:
             source, leaf = topics.parse(topic)
         except InvalidValue:
@@ -183,8 +191,18 @@ class Live:
             )
 
     def _take_simulation(self, payload: bytes) -> None:
-        try:
-            state = msgspec.json.decode(payload, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return
-        self.simulation = state if state.get("running") else None
+        if (state := _json(payload)) is not None:
+            self.simulation = state if state.get("running") else None
+
+    def _take_alarm(self, payload: bytes) -> None:
+        """Tell an alarm that is not in the journal; what is recorded comes from there, numbered."""
+        body = _json(payload)
+        if body is not None and body.pop("unrecorded", False) is True:
+            self._on_unrecorded(body)
+
+
+def _json(payload: bytes) -> dict[str, Any] | None:
+    try:
+        return msgspec.json.decode(payload, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

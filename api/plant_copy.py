@@ -97,11 +97,15 @@ class PlantKeeper:
 
     async def run(self) -> None:
         """Look every few seconds; while the database is away the last copy stands."""
+        away = False
         while True:
             try:
                 await self.refresh()
+                away = False
             except psycopg.OperationalError as error:
-                _log.warning("plant_not_read", error=str(error))
+                if not away:
+                    _log.warning("plant_not_read", error=str(error))
+                away = True
             await asyncio.sleep(_LOOK_EVERY_S)
 
     def _version(self) -> int:

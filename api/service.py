@@ -20,6 +20,7 @@ from gashub.errors import Unavailable
 from . import users
 from .app import create_app
 from .feed import Pulse
+from .followers import Followers
 from .hub import Hub
 from .last_known import preload
 from .live import Live
@@ -46,21 +47,22 @@ def first_administrator(dsn: str, secrets_dir: Path, *, now: datetime) -> None:
 async def run(config: HubConfig, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     dsn = config.dsn()
-    live = Live(config.broker, config.broker_password(), f"api-live-{secrets.token_hex(4)}")
+    followers = Followers()
+    live = Live(config.broker, config.broker_password(), f"api-live-{secrets.token_hex(4)}", followers.offer)
 
     def plant_changed(copy: PlantCopy) -> None:
         live.values.know(list(copy.points))
 
     connections = pool(dsn, name="api", max_size=10)
     async with connections:
-        hub = Hub(config=config, pool=connections, clock=config.make_clock(), live=live)
+        hub = Hub(config=config, pool=connections, clock=config.make_clock(), live=live, followers=followers)
         await asyncio.to_thread(first_administrator, dsn, config.hub.data_dir / "secrets", now=hub.wall.now())
         plant = PlantKeeper(dsn, plant_changed)
         await plant.refresh()
         await preload(hub)
-        tail = JournalTail(dsn)
+        tail = JournalTail(dsn, followers)
         app = create_app(hub, plant, tail)
-        pulse = app.state.pulse = Pulse(hub)
+        pulse = app.state.pulse = Pulse(hub, tail)
         server = _server(config, app)
         async with asyncio.TaskGroup() as tasks:
             beside = [

@@ -11,6 +11,8 @@ import asyncio
 import hashlib
 import secrets
 from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -18,6 +20,7 @@ from typing import Any, Final
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
+from gashub.errors import InvalidValue
 from gashub.roles import Role
 
 from . import passwords
@@ -25,8 +28,11 @@ from .errors import TooManyTries, WrongCredentials
 
 COOKIE: Final = "gashub_session"
 CSRF_HEADER: Final = "X-CSRF-Token"
-_TRIES_ALLOWED: Final = 5
+_TRIES_FROM_ONE_ADDRESS: Final = 5
+_TRIES_IN_ALL: Final = 20
 _TRIES_WINDOW_S: Final = 60.0
+_CHECKED_AT_ONCE: Final = 2
+_SESSIONS_OF_A_USER: Final = 50
 _KEYS_KEPT: Final = 10_000
 
 
@@ -44,30 +50,44 @@ class Session:
 
 @dataclass(slots=True)
 class TryLimit:
-    """Refuses further log-ins after too many wrong passwords for one user or from one address."""
+    """Refuses further tries after too many wrong passwords, and bounds how many are checked at once.
+
+    Counted are tries for a user from an address, for a user from anywhere, and from an address for anyone. The first
+    bound is the tightest, so that a stranger elsewhere does not easily keep a user out.
+    """
 
     _failures: OrderedDict[str, deque[float]] = field(default_factory=OrderedDict)
+    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CHECKED_AT_ONCE))
 
-    def check(self, *keys: str, now_s: float) -> None:
-        """Raise TooManyTries if any of the keys has used up its tries."""
-        for key in keys:
+    @asynccontextmanager
+    async def attempt(self, name: str, address: str, *, now_s: float) -> AsyncIterator[None]:
+        """One try at a password; WrongCredentials raised inside is counted. Raises TooManyTries instead of a try."""
+        mine, user = f"{name} from {address}", f"user {name}"
+        allowed = {mine: _TRIES_FROM_ONE_ADDRESS, user: _TRIES_IN_ALL, f"address {address}": _TRIES_IN_ALL}
+        async with self._turns:
+            self._check(allowed, now_s)
+            try:
+                yield
+            except WrongCredentials:
+                self._count(allowed, now_s)
+                raise
+            self._failures.pop(mine, None)
+            self._failures.pop(user, None)
+
+    def _check(self, allowed: Mapping[str, int], now_s: float) -> None:
+        for key, most in allowed.items():
             tries = self._failures.get(key)
             while tries and tries[0] <= now_s - _TRIES_WINDOW_S:
                 tries.popleft()
-            if tries and len(tries) >= _TRIES_ALLOWED:
+            if tries and len(tries) >= most:
                 raise TooManyTries(int(tries[0] + _TRIES_WINDOW_S - now_s) + 1)
 
-    def failed(self, *keys: str, now_s: float) -> None:
-        """Count a wrong password."""
-        for key in keys:
-            self._failures.setdefault(key, deque(maxlen=_TRIES_ALLOWED)).append(now_s)
+    def _count(self, allowed: Mapping[str, int], now_s: float) -> None:
+        for key, most in allowed.items():
+            self._failures.setdefault(key, deque(maxlen=most)).append(now_s)
             self._failures.move_to_end(key)
         while len(self._failures) > _KEYS_KEPT:
             self._failures.popitem(last=False)
-
-    def succeeded(self, key: str) -> None:
-        """Forget a user's wrong passwords."""
-        self._failures.pop(key, None)
 
 
 async def check_password(connection: AsyncConnection[Any], *, name: str, password: str) -> None:
@@ -81,9 +101,16 @@ async def check_password(connection: AsyncConnection[Any], *, name: str, passwor
 async def open_session(
     connection: AsyncConnection[Any], *, name: str, now: datetime, lifetime: timedelta
 ) -> tuple[str, Session]:
-    """Begin a session for a user whose password was checked; returns the token for the cookie, and the session."""
+    """Begin a session for a user whose password was checked; returns the token for the cookie, and the session.
+
+    Sessions that have ended are cleared away, and the oldest of a user with too many.
+    """
     token = secrets.token_urlsafe(32)
-    await connection.execute("DELETE FROM session WHERE expires_at <= %s", (now,))
+    await connection.execute(
+        "DELETE FROM session WHERE expires_at <= %s OR token_hash IN "
+        "(SELECT token_hash FROM session WHERE user_name = %s ORDER BY created_at DESC OFFSET %s)",
+        (now, name, _SESSIONS_OF_A_USER - 1),
+    )
     await connection.execute(
         "INSERT INTO session (token_hash, user_name, csrf_token, created_at, expires_at) VALUES (%s, %s, %s, %s, %s)",
         (_digest(token), name, secrets.token_urlsafe(32), now, now + lifetime),
@@ -121,7 +148,12 @@ async def close_session(connection: AsyncConnection[Any], session: Session) -> N
 
 
 async def change_password(connection: AsyncConnection[Any], session: Session, *, old: str, new: str) -> None:
-    """Give the logged-in user a new password and end all their other sessions."""
+    """Give the logged-in user a new password and end all their other sessions.
+
+    Raises WrongCredentials, and InvalidValue for a new password that is the old one.
+    """
+    if new == old:
+        raise InvalidValue("new: must differ from the old password")
     await check_password(connection, name=session.name, password=old)
     password_hash = await asyncio.to_thread(passwords.hashed, new)
     await connection.execute(

@@ -29,11 +29,13 @@ def install(app: FastAPI, *, prefix: str) -> None:
     if (ROOT / "assets").is_dir():
         app.mount("/assets", _Hashed(directory=ROOT / "assets"), name="assets")
 
+    files = {file.name for file in ROOT.glob("*") if file.is_file()}
+
     @app.get("/{path:path}", include_in_schema=False, name="console")
     async def console(request: Request, path: str) -> Response:
         if request.url.path.startswith(f"{prefix}/"):
             return answer(404, "not_found", f"no {request.url.path} here")
-        if path and "/" not in path and (ROOT / path).is_file():
+        if path in files:
             return FileResponse(ROOT / path)
         index = ROOT / "index.html"
         if not index.is_file():

@@ -1,7 +1,6 @@
 """The journal's newest entries, read once for all clients of the live feed.
 
-NOTIFY wakes the reader, and it looks every few seconds anyway. Entries are handed to each client's bounded queue; a
-client that does not keep up is cut off and resumes by number, so none is ever dropped unseen.
+NOTIFY wakes the reader, and it looks every few seconds anyway.
 """
 
 from __future__ import annotations
@@ -15,48 +14,23 @@ import structlog
 from psycopg import AsyncConnection
 
 from gashub import journal
-from gashub.journal import Entry
 
-QUEUE_LENGTH: Final = 2_000
+from .followers import Followers
+
 _LOOK_EVERY_S: Final = 2.0
 _RECONNECT_S: Final = 1.0
 _log = structlog.get_logger()
 
 
-class Follower:
-    """One client's queue. `overrun` is set when it did not keep up."""
-
-    def __init__(self) -> None:
-        self.entries: asyncio.Queue[Entry] = asyncio.Queue(QUEUE_LENGTH)
-        self.overrun = asyncio.Event()
-
-    def offer(self, entry: Entry) -> None:
-        """Queue an entry, or say that the client is too slow."""
-        try:
-            self.entries.put_nowait(entry)
-        except asyncio.QueueFull:
-            self.overrun.set()
-
-
 class JournalTail:
     """Follows the journal from its end on; `number` is the last entry handed on."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, followers: Followers) -> None:
         self._dsn = dsn
         self.number = 0
         self.database_up = asyncio.Event()
         self._started = asyncio.Event()
-        self._followers: set[Follower] = set()
-
-    def follow(self) -> Follower:
-        """A queue that gets every entry from now on; give it back with `leave`."""
-        follower = Follower()
-        self._followers.add(follower)
-        return follower
-
-    def leave(self, follower: Follower) -> None:
-        """Stop handing entries to this queue."""
-        self._followers.discard(follower)
+        self._followers = followers
 
     async def started(self) -> None:
         """Wait until the end of the journal is known."""
@@ -92,6 +66,5 @@ class JournalTail:
     async def _hand_on(self, connection: AsyncConnection[Any]) -> None:
         while entries := await journal.read(connection, after=self.number):
             for entry in entries:
-                for follower in self._followers:
-                    follower.offer(entry)
+                self._followers.offer(entry)
                 self.number = entry.number

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg.rows import class_row
-from psycopg.types.json import Jsonb
 
 from gashub.errors import Conflict, InvalidValue, NotFound
 from gashub.roles import Role, checked_role
 
-from . import passwords
+from . import audit, passwords
 
 Result = TypeVar("Result")
 
@@ -50,6 +49,7 @@ def add(
     role: str,
     actor: str,
     now: datetime,
+    address: str = "",
     must_change_password: bool = True,
 ) -> str:
     """Add a user in the caller's transaction and return the generated password.
@@ -66,11 +66,13 @@ def add(
     )
     if cursor.rowcount == 0:
         raise Conflict(f"adding user {name}", "the name is taken", ["another name"])
-    _audit(connection, actor=actor, action="user_added", subject=name, now=now, detail={"role": role})
+    _audit(connection, now, actor, "user_added", name, address, {"role": role})
     return password
 
 
-def reset_password(connection: psycopg.Connection[Any], *, name: str, actor: str, now: datetime) -> str:
+def reset_password(
+    connection: psycopg.Connection[Any], *, name: str, actor: str, now: datetime, address: str = ""
+) -> str:
     """Give a user a new password in the caller's transaction, end the sessions they have open, and return it."""
     password = passwords.generate()
     cursor = connection.execute(
@@ -80,7 +82,7 @@ def reset_password(connection: psycopg.Connection[Any], *, name: str, actor: str
     if cursor.rowcount == 0:
         raise NotFound("user", name)
     connection.execute("DELETE FROM session WHERE user_name = %s", (name,))
-    _audit(connection, actor=actor, action="password_reset", subject=name, now=now, detail={})
+    _audit(connection, now, actor, "password_reset", name, address)
     return password
 
 
@@ -93,6 +95,7 @@ def change(
     new_password: bool,
     actor: str,
     now: datetime,
+    address: str = "",
 ) -> tuple[User, str | None]:
     """Change a user in the caller's transaction; returns the user and the new password, if one was asked for.
 
@@ -108,10 +111,10 @@ def change(
         raise NotFound("user", name)
     if active is False:
         connection.execute("DELETE FROM session WHERE user_name = %s", (name,))
-    _audit(
-        connection, actor=actor, action="user_changed", subject=name, now=now, detail={"role": role, "active": active}
-    )
-    password = reset_password(connection, name=name, actor=actor, now=now) if new_password else None
+    _audit(connection, now, actor, "user_changed", name, address, {"role": role, "active": active})
+    password = None
+    if new_password:
+        password = reset_password(connection, name=name, actor=actor, now=now, address=address)
     user = next(user for user in listed(connection) if user.name == name)
     return user, password
 
@@ -127,10 +130,14 @@ async def in_thread(dsn: str, work: Callable[[psycopg.Connection[Any]], Result])
 
 
 def _audit(
-    connection: psycopg.Connection[Any], *, actor: str, action: str, subject: str, now: datetime, detail: dict[str, Any]
+    connection: psycopg.Connection[Any],
+    now: datetime,
+    actor: str,
+    action: str,
+    name: str,
+    address: str,
+    detail: Mapping[str, Any] | None = None,
 ) -> None:
     connection.execute(
-        "INSERT INTO audit (at, actor, action, subject, result, address, detail) "
-        "VALUES (%s, %s, %s, %s, 'done', '', %s)",
-        (now, actor, action, subject, Jsonb(detail)),
+        audit.INSERT, audit.row(at=now, actor=actor, action=action, subject=name, address=address, detail=detail)
     )

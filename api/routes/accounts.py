@@ -14,6 +14,7 @@ from metering.consumption import Step
 from metering.queries import Account, Index, Meter, Readings
 
 from ..columns import columns
+from ..errors import refusals
 from ..hub import Caller, Viewer
 from .points import checked_span
 
@@ -36,7 +37,7 @@ def _shown(caller: Caller, account: Account) -> Account:
     return account if _sees_names(caller) else queries.masked(account)
 
 
-@router.get("/accounts")
+@router.get("/accounts", responses=refusals(422))
 async def list_accounts(
     caller: Viewer,
     search: Annotated[str, Query(max_length=100)] = "",
@@ -48,7 +49,7 @@ async def list_accounts(
     return [_shown(caller, account) for account in found]
 
 
-@router.get("/accounts/{account_id}")
+@router.get("/accounts/{account_id}", responses=refusals(404, 422))
 async def show_account(caller: Viewer, account_id: str) -> AccountAnswer:
     """One account."""
     async with caller.reading() as connection:
@@ -56,7 +57,7 @@ async def show_account(caller: Viewer, account_id: str) -> AccountAnswer:
     return AccountAnswer(**columns(_shown(caller, found.account)), meter_list=found.meters, indexes=found.indexes)
 
 
-@router.get("/accounts/{account_id}/readings")
+@router.get("/accounts/{account_id}/readings", responses=refusals(404, 422))
 async def account_readings(
     caller: Viewer, account_id: str, start: AwareDatetime, end: AwareDatetime, step: Step = Step.HOUR
 ) -> list[Readings]:

@@ -17,11 +17,11 @@ from gashub import journal
 from gashub.errors import InvalidValue
 
 from ..columns import columns
-from ..hub import Operator, Viewer
+from ..errors import refusals
+from ..hub import Id, Operator, Viewer
 from .journal import EntryAnswer
 
 router = APIRouter(tags=["alarms"])
-Id = Annotated[int, Field(ge=1, lt=2**63)]
 
 
 class Acknowledgement(BaseModel):
@@ -117,7 +117,7 @@ class IncidentAnswer(BaseModel):
     notice_id: int | None
 
 
-@router.get("/alarms")
+@router.get("/alarms", responses=refusals(422))
 async def list_alarms(
     caller: Viewer, standing: bool = True, limit: Annotated[int, Query(ge=1, le=2_000)] = 500
 ) -> list[AlarmAnswer]:
@@ -127,7 +127,7 @@ async def list_alarms(
     return [AlarmAnswer.of(alarm) for alarm in found]
 
 
-@router.post("/alarms/acknowledge")
+@router.post("/alarms/acknowledge", responses=refusals(404, 413, 422))
 async def acknowledge(caller: Operator, body: Acknowledgement) -> Acknowledged:
     """Say that these alarms have been seen."""
     async with caller.acting("alarm_acknowledged", "", alarm_ids=body.alarm_ids) as connection:
@@ -135,8 +135,8 @@ async def acknowledge(caller: Operator, body: Acknowledgement) -> Acknowledged:
     return Acknowledged(acknowledged=done)
 
 
-@router.post("/alarms/{alarm_id}/shelve", status_code=204)
-async def shelve(caller: Operator, alarm_id: int, body: Shelving) -> None:
+@router.post("/alarms/{alarm_id}/shelve", status_code=204, responses=refusals(404, 409, 413, 422))
+async def shelve(caller: Operator, alarm_id: Id, body: Shelving) -> None:
     """Put an alarm aside until a time, with a reason; it comes back by itself."""
     if body.until <= caller.now:
         raise InvalidValue("until must lie in the future")
@@ -146,8 +146,8 @@ async def shelve(caller: Operator, alarm_id: int, body: Shelving) -> None:
         )
 
 
-@router.post("/alarms/{alarm_id}/unshelve", status_code=204)
-async def unshelve(caller: Operator, alarm_id: int) -> None:
+@router.post("/alarms/{alarm_id}/unshelve", status_code=204, responses=refusals(404, 409, 413, 422))
+async def unshelve(caller: Operator, alarm_id: Id) -> None:
     """Take a shelved alarm back."""
     async with caller.acting("alarm_unshelved", f"alarm:{alarm_id}") as connection:
         await actions.unshelve(connection, alarm_id, actor=caller.name, now=caller.now)
@@ -170,7 +170,7 @@ async def rules(caller: Viewer) -> list[RuleAnswer]:
     ]
 
 
-@router.get("/incidents")
+@router.get("/incidents", responses=refusals(422))
 async def list_incidents(caller: Viewer, open: bool = True) -> list[IncidentAnswer]:  # noqa: A002 - the query's name
     """Incidents, the newest first."""
     async with caller.reading() as connection:
@@ -179,8 +179,8 @@ async def list_incidents(caller: Viewer, open: bool = True) -> list[IncidentAnsw
     return [_answer(incident, links) for incident in found]
 
 
-@router.get("/incidents/{incident_id}")
-async def show_incident(caller: Viewer, incident_id: int) -> IncidentAnswer:
+@router.get("/incidents/{incident_id}", responses=refusals(404, 422))
+async def show_incident(caller: Viewer, incident_id: Id) -> IncidentAnswer:
     """One incident."""
     async with caller.reading() as connection:
         incident = await queries.incident(connection, incident_id)
@@ -188,8 +188,8 @@ async def show_incident(caller: Viewer, incident_id: int) -> IncidentAnswer:
     return _answer(incident, links)
 
 
-@router.get("/incidents/{incident_id}/timeline")
-async def timeline(caller: Viewer, incident_id: int) -> list[EntryAnswer]:
+@router.get("/incidents/{incident_id}/timeline", responses=refusals(404, 422))
+async def timeline(caller: Viewer, incident_id: Id) -> list[EntryAnswer]:
     """Everything that happened about an incident, its alarms, ticket and notice, in order."""
     async with caller.reading() as connection:
         incident = await queries.incident(connection, incident_id)

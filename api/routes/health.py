@@ -34,7 +34,7 @@ async def healthz() -> Health:
     return Health()
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses={503: {"model": Readiness, "description": "something is away"}})
 async def readyz(request: Request, response: Response) -> Readiness:
     """Whether database and broker are there; 503 if not."""
     database = request.app.state.tail.database_up.is_set()

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Query
 from ingest import queries
 from ingest.queries import DeadLetterRow, LedgerRow, UnknownBlock
 
-from ..hub import Viewer
+from ..errors import refusals
+from ..hub import Id, Viewer
 
 router = APIRouter(prefix="/ingest", tags=["ingest"])
 
@@ -21,11 +22,11 @@ async def ledger(caller: Viewer) -> list[LedgerRow]:
         return await queries.ledger(connection)
 
 
-@router.get("/dead-letters")
+@router.get("/dead-letters", responses=refusals(422))
 async def dead_letters(
     caller: Viewer,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-    before: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
+    before: Id | None = None,
 ) -> list[DeadLetterRow]:
     """Messages that could not be stored, with the reason, the newest first."""
     async with caller.reading() as connection:

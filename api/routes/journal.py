@@ -13,7 +13,8 @@ from gashub.journal import Entry
 
 from .. import audit
 from ..audit import AuditEntry
-from ..hub import Supervisor, Viewer
+from ..errors import refusals
+from ..hub import Id, Supervisor, Viewer
 
 router = APIRouter(tags=["journal"])
 
@@ -41,7 +42,7 @@ class EntryAnswer(BaseModel):
         )
 
 
-@router.get("/events")
+@router.get("/events", responses=refusals(422))
 async def events(
     caller: Viewer,
     after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
@@ -52,11 +53,11 @@ async def events(
         return [EntryAnswer.of(entry) for entry in await journal.read(connection, after=after, limit=limit)]
 
 
-@router.get("/audit")
+@router.get("/audit", responses=refusals(422))
 async def list_audit(
     caller: Supervisor,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 200,
-    before: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
+    before: Id | None = None,
 ) -> list[AuditEntry]:
     """Who did what, the newest first."""
     async with caller.reading() as connection:

@@ -121,7 +121,9 @@ class PointRow(BaseModel):
     scan_s: float
 
 
-@router.get("/network", response_model=NetworkAnswer)
+@router.get(
+    "/network", response_model=NetworkAnswer, responses={304: {"description": "what the client has is the newest"}}
+)
 async def network(caller: Viewer, request: Request, response: Response) -> Any:
     """The pipe network."""
     copy: PlantCopy = request.app.state.plant.copy

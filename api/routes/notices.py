@@ -12,7 +12,8 @@ from dispatch import actions, queries
 from dispatch.queries import Notice, NoticeDetail, NoticeServicePoint, NoticeVersion
 
 from ..columns import columns
-from ..hub import Operator, Supervisor, Viewer
+from ..errors import refusals
+from ..hub import Id, Operator, Supervisor, Viewer
 
 router = APIRouter(tags=["notices"])
 Reason = Annotated[str, StringConstraints(min_length=3, max_length=2_000)]
@@ -49,23 +50,23 @@ class Withdrawal(BaseModel):
     reason: Reason
 
 
-@router.get("/notices")
+@router.get("/notices", responses=refusals(422))
 async def list_notices(caller: Viewer, open: bool = True) -> list[Notice]:  # noqa: A002 - the query's name
     """Notices, the newest first."""
     async with caller.reading() as connection:
         return await queries.notices(connection, open_only=open)
 
 
-@router.get("/notices/{notice_id}")
-async def show_notice(caller: Viewer, notice_id: int) -> NoticeAnswer:
+@router.get("/notices/{notice_id}", responses=refusals(404, 422))
+async def show_notice(caller: Viewer, notice_id: Id) -> NoticeAnswer:
     """One notice."""
     async with caller.reading() as connection:
         found = await queries.notice(connection, notice_id)
     return _answer(found)
 
 
-@router.post("/notices/{notice_id}/amend")
-async def amend_notice(caller: Operator, notice_id: int, body: Amendment) -> NoticeAnswer:
+@router.post("/notices/{notice_id}/amend", responses=refusals(404, 409, 413, 422))
+async def amend_notice(caller: Operator, notice_id: Id, body: Amendment) -> NoticeAnswer:
     """Say anew what a notice says, with a reason and, where given, a new expected end; the old text is kept."""
     async with caller.acting("notice_amended", f"notice:{notice_id}", reason=body.reason) as connection:
         found = await actions.notice_amend(
@@ -81,8 +82,8 @@ async def amend_notice(caller: Operator, notice_id: int, body: Amendment) -> Not
     return _answer(found)
 
 
-@router.post("/notices/{notice_id}/restore")
-async def restore_notice(caller: Operator, notice_id: int, body: Restoration) -> NoticeAnswer:
+@router.post("/notices/{notice_id}/restore", responses=refusals(404, 409, 413, 422))
+async def restore_notice(caller: Operator, notice_id: Id, body: Restoration) -> NoticeAnswer:
     """Record that service points have gas again; once all have, the notice says so."""
     async with caller.acting("notice_restored", f"notice:{notice_id}") as connection:
         found = await actions.notice_restore(
@@ -97,8 +98,8 @@ async def restore_notice(caller: Operator, notice_id: int, body: Restoration) ->
     return _answer(found)
 
 
-@router.post("/notices/{notice_id}/withdraw")
-async def withdraw_notice(caller: Supervisor, notice_id: int, body: Withdrawal) -> NoticeAnswer:
+@router.post("/notices/{notice_id}/withdraw", responses=refusals(404, 409, 413, 422))
+async def withdraw_notice(caller: Supervisor, notice_id: Id, body: Withdrawal) -> NoticeAnswer:
     """Take a notice back: nobody loses supply after all."""
     async with caller.acting("notice_withdrawn", f"notice:{notice_id}", reason=body.reason) as connection:
         found = await actions.notice_withdraw(
@@ -113,8 +114,8 @@ async def withdraw_notice(caller: Supervisor, notice_id: int, body: Withdrawal) 
     return _answer(found)
 
 
-@router.post("/notices/{notice_id}/close")
-async def close_notice(caller: Operator, notice_id: int) -> NoticeAnswer:
+@router.post("/notices/{notice_id}/close", responses=refusals(404, 409, 413, 422))
+async def close_notice(caller: Operator, notice_id: Id) -> NoticeAnswer:
     """Finish a notice whose customers all have gas again."""
     async with caller.acting("notice_closed", f"notice:{notice_id}") as connection:
         found = await actions.notice_close(connection, notice_id, actor=caller.name, role=caller.role, now=caller.now)

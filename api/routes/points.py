@@ -6,17 +6,18 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, Field
 
 from gashub.errors import InvalidValue, NotFound
 from gashub.quality import Reason, Severity, reason_of, severity_of
 from ingest import queries
 from ingest.queries import Latest
 
+from ..errors import refusals
 from ..hub import Caller, Viewer
 
 router = APIRouter(tags=["points"])
-PointId = Annotated[int, Query(ge=8, lt=2**31)]
+PointId = Annotated[int, Field(ge=8, lt=2**31)]
 
 
 class LatestAnswer(BaseModel):
@@ -76,7 +77,7 @@ async def _latest(caller: Caller, point_ids: list[int]) -> list[LatestAnswer]:
     return [LatestAnswer.of(row, now) for row in rows]
 
 
-@router.get("/latest")
+@router.get("/latest", responses=refusals(404, 422))
 async def latest(
     caller: Viewer, request: Request, point: Annotated[list[PointId], Query(min_length=1, max_length=10_000)]
 ) -> list[LatestAnswer]:
@@ -85,8 +86,8 @@ async def latest(
     return await _latest(caller, point)
 
 
-@router.get("/points/{point_id}/latest")
-async def point_latest(caller: Viewer, request: Request, point_id: int) -> LatestAnswer:
+@router.get("/points/{point_id}/latest", responses=refusals(404, 422))
+async def point_latest(caller: Viewer, request: Request, point_id: PointId) -> LatestAnswer:
     """The newest stored reading of one point."""
     known(request, [point_id])
     rows = await _latest(caller, [point_id])
@@ -95,11 +96,11 @@ async def point_latest(caller: Viewer, request: Request, point_id: int) -> Lates
     return rows[0]
 
 
-@router.get("/points/{point_id}/trend")
+@router.get("/points/{point_id}/trend", responses=refusals(404, 422))
 async def trend(
     caller: Viewer,
     request: Request,
-    point_id: int,
+    point_id: PointId,
     start: AwareDatetime,
     end: AwareDatetime,
     buckets: Annotated[int, Query(ge=1, le=5_000)] = 500,

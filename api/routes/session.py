@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
+from psycopg import AsyncConnection
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from gashub.roles import Role
 
 from .. import audit, passwords, sessions
-from ..errors import WrongCredentials
+from ..errors import WrongCredentials, refusals
 from ..hub import AnyRole, Hub, TheHub, address_of
 from ..sessions import COOKIE, Session
 
@@ -57,25 +58,16 @@ class SessionAnswer(BaseModel):
         )
 
 
-@router.post("/session")
+@router.post("/session", responses=refusals(413, 422, 429))
 async def log_in(credentials: Credentials, request: Request, response: Response, hub: TheHub) -> SessionAnswer:
     """Log in; the session's token comes as a cookie."""
-    keys = (f"user {credentials.username}", f"address {address_of(request)}")
-    now_s = hub.wall.monotonic_s()
-    hub.tries.check(*keys, now_s=now_s)
     lifetime = timedelta(hours=hub.config.api.session_hours)
     try:
-        async with hub.pool.connection(timeout=5.0) as connection:
-            await sessions.check_password(connection, name=credentials.username, password=credentials.password)
-            token, session = await sessions.open_session(
-                connection, name=credentials.username, now=hub.wall.now(), lifetime=lifetime
-            )
-            await _record(hub, request, credentials.username, "done")
+        token, session = await _checked(credentials, hub, address_of(request), lifetime)
     except WrongCredentials:
-        hub.tries.failed(*keys, now_s=now_s)
-        await _record(hub, request, credentials.username, "refused")
+        async with hub.pool.connection(timeout=5.0) as connection:
+            await _record(connection, credentials.username, "refused", hub, address_of(request))
         raise
-    hub.tries.succeeded(keys[0])
     response.set_cookie(
         COOKIE,
         token,
@@ -88,17 +80,22 @@ async def log_in(credentials: Credentials, request: Request, response: Response,
     return SessionAnswer.of(session)
 
 
-async def _record(hub: Hub, request: Request, name: str, result: str) -> None:
-    async with hub.pool.connection(timeout=5.0) as connection:
-        await audit.record(
-            connection,
-            at=hub.wall.now(),
-            actor=name,
-            action="log_in",
-            subject="",
-            result=result,
-            address=address_of(request),
-        )
+async def _checked(credentials: Credentials, hub: Hub, address: str, lifetime: timedelta) -> tuple[str, Session]:
+    name = credentials.username
+    async with (
+        hub.tries.attempt(name, address, now_s=hub.wall.monotonic_s()),
+        hub.pool.connection(timeout=5.0) as connection,
+    ):
+        await sessions.check_password(connection, name=name, password=credentials.password)
+        opened = await sessions.open_session(connection, name=name, now=hub.wall.now(), lifetime=lifetime)
+        await _record(connection, name, "done", hub, address)
+    return opened
+
+
+async def _record(connection: AsyncConnection[Any], name: str, result: str, hub: Hub, address: str) -> None:
+    await audit.record(
+        connection, at=hub.wall.now(), actor=name, action="log_in", subject="", result=result, address=address
+    )
 
 
 @router.get("/session")
@@ -107,7 +104,7 @@ async def show_session(caller: AnyRole) -> SessionAnswer:
     return SessionAnswer.of(caller.session)
 
 
-@router.delete("/session", status_code=204)
+@router.delete("/session", status_code=204, responses=refusals(413))
 async def log_out(caller: AnyRole, response: Response) -> None:
     """End this session."""
     async with caller.acting("log_out", "") as connection:
@@ -115,15 +112,11 @@ async def log_out(caller: AnyRole, response: Response) -> None:
     response.delete_cookie(COOKIE, path="/")
 
 
-@router.post("/session/password", status_code=204)
+@router.post("/session/password", status_code=204, responses=refusals(413, 422, 429))
 async def change_password(change: PasswordChange, caller: AnyRole) -> None:
     """Change one's own password; other sessions of the same user end."""
-    key = f"user {caller.name}"
-    now_s = caller.hub.wall.monotonic_s()
-    caller.hub.tries.check(key, now_s=now_s)
-    try:
-        async with caller.acting("password_changed", caller.name) as connection:
-            await sessions.change_password(connection, caller.session, old=change.old, new=change.new)
-    except WrongCredentials:
-        caller.hub.tries.failed(key, now_s=now_s)
-        raise
+    async with (
+        caller.hub.tries.attempt(caller.name, caller.address, now_s=caller.hub.wall.monotonic_s()),
+        caller.acting("password_changed", caller.name) as connection,
+    ):
+        await sessions.change_password(connection, caller.session, old=change.old, new=change.new)

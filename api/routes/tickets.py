@@ -13,7 +13,8 @@ from dispatch.queries import Ticket, TicketStep
 from dispatch.steps import Need, Step
 
 from ..columns import columns
-from ..hub import Operator, Viewer
+from ..errors import refusals
+from ..hub import Id, Operator, Viewer
 
 router = APIRouter(tags=["tickets"])
 
@@ -39,15 +40,15 @@ class NextStep(BaseModel):
     body: dict[str, Any] = Field(default_factory=dict, max_length=50)
 
 
-@router.get("/tickets")
+@router.get("/tickets", responses=refusals(422))
 async def list_tickets(caller: Viewer, open: bool = True) -> list[Ticket]:  # noqa: A002 - the query's name
     """Tickets, those whose clock runs out first at the top."""
     async with caller.reading() as connection:
         return await queries.tickets(connection, open_only=open)
 
 
-@router.get("/tickets/{ticket_id}")
-async def show_ticket(caller: Viewer, ticket_id: int) -> TicketAnswer:
+@router.get("/tickets/{ticket_id}", responses=refusals(404, 422))
+async def show_ticket(caller: Viewer, ticket_id: Id) -> TicketAnswer:
     """One ticket."""
     async with caller.reading() as connection:
         found = await queries.ticket(connection, ticket_id)
@@ -60,8 +61,8 @@ async def show_ticket(caller: Viewer, ticket_id: int) -> TicketAnswer:
     )
 
 
-@router.post("/tickets/{ticket_id}/steps")
-async def take_step(caller: Operator, ticket_id: int, body: NextStep) -> TicketAnswer:
+@router.post("/tickets/{ticket_id}/steps", responses=refusals(404, 409, 413, 422))
+async def take_step(caller: Operator, ticket_id: Id, body: NextStep) -> TicketAnswer:
     """Take a ticket one step further."""
     async with caller.acting("ticket_step", f"ticket:{ticket_id}", step=body.step) as connection:
         await actions.step(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from gashub.roles import Role
 
 from .. import users
+from ..errors import refusals
 from ..hub import Administrator
 from ..users import User
 
@@ -61,32 +62,36 @@ async def list_users(caller: Administrator, request: Request) -> list[UserAnswer
     return [UserAnswer.of(user) for user in found]
 
 
-@router.post("/users", status_code=201)
+@router.post("/users", status_code=201, responses=refusals(409, 413, 422))
 async def add_user(caller: Administrator, body: NewUser) -> UserAnswer:
     """Let a person in; the generated password must be changed at the first log-in."""
-    password = await users.in_thread(
-        caller.hub.config.dsn(),
-        lambda connection: users.add(
-            connection, name=body.name, role=body.role, actor=caller.name, now=caller.hub.wall.now()
-        ),
-    )
+    now = caller.hub.wall.now()
+    async with caller.auditing_refusals("user_added", body.name, role=body.role):
+        password = await users.in_thread(
+            caller.hub.config.dsn(),
+            lambda connection: users.add(
+                connection, name=body.name, role=body.role, actor=caller.name, now=now, address=caller.address
+            ),
+        )
     return UserAnswer.of(User(name=body.name, role=body.role, active=True, must_change_password=True), password)
 
 
-@router.patch("/users/{name}")
+@router.patch("/users/{name}", responses=refusals(404, 409, 413, 422))
 async def change_user(caller: Administrator, name: str, body: UserChange) -> UserAnswer:
     """Change a role, close or reopen an account, give a new password. Nobody can lock themselves out."""
     now = caller.hub.wall.now()
-    user, password = await users.in_thread(
-        caller.hub.config.dsn(),
-        lambda connection: users.change(
-            connection,
-            name=name,
-            role=body.role,
-            active=body.active,
-            new_password=body.reset_password,
-            actor=caller.name,
-            now=now,
-        ),
-    )
+    async with caller.auditing_refusals("user_changed", name, **body.model_dump(exclude_none=True)):
+        user, password = await users.in_thread(
+            caller.hub.config.dsn(),
+            lambda connection: users.change(
+                connection,
+                name=name,
+                role=body.role,
+                active=body.active,
+                new_password=body.reset_password,
+                actor=caller.name,
+                now=now,
+                address=caller.address,
+            ),
+        )
     return UserAnswer.of(user, password)
