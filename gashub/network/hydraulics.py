@@ -312,9 +312,21 @@ class Hydraulics:
         kpa_per_u = 0.5 / (before[observers] * plan.to_square[observers] ** 2)
         return response[:, : len(self._height)] * kpa_per_u[:, None]
 
-    def linepack(self, solution: Solution) -> Floats:
-        """Gas in the pipes of each zone [m³ std]."""
-        return solution.linepack_m3_std
+    def response(
+        self, state: HydraulicState, solution: Solution, *, observers: Ints, candidates: Ints, outflow_m3h_std: float
+    ) -> Floats:
+        """How far each observed pressure falls [kPa] for this outflow more at each candidate, one at a time.
+
+        Both are junction positions. Shape (observer, candidate). Unlike `sensitivity` it is not linear, so it holds
+        for a large leak too; it costs one steady solution a candidate.
+        """
+        fall = np.empty((len(observers), len(candidates)))
+        for k, candidate in enumerate(candidates):
+            demand = state.demand_m3h_std.copy()
+            demand[candidate] += outflow_m3h_std
+            leaking = self.solve(replace(state, demand_m3h_std=demand), after=solution)
+            fall[:, k] = (solution.pressure_kpa_gauge - leaking.pressure_kpa_gauge)[observers]
+        return fall
 
     def _plan(self, orifices: Sequence[Orifice]) -> _Plan:
         """The compiled network with a node at every orifice in a pipe."""

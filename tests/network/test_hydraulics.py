@@ -247,6 +247,19 @@ def test_sensitivity_foretells_what_more_outflow_does(hydraulics: Hydraulics, me
         assert sensitivity[:, candidate] == pytest.approx(fallen[observers], rel=0.1, abs=2e-4)
 
 
+def test_the_response_to_a_small_outflow_is_what_the_sensitivity_says_and_to_a_large_one_more(
+    hydraulics: Hydraulics, mean_demand: NDArray[np.float64]
+) -> None:
+    state = hydraulics.normal_state(mean_demand)
+    solution = hydraulics.solve(state)
+    at = np.random.default_rng(5).choice(len(mean_demand), 5, replace=False)
+    slope = hydraulics.sensitivity(state, solution, observers=at)[:, at]
+    small = hydraulics.response(state, solution, observers=at, candidates=at, outflow_m3h_std=1.0)
+    large = hydraulics.response(state, solution, observers=at, candidates=at, outflow_m3h_std=100.0)
+    assert small == pytest.approx(slope, rel=0.1, abs=2e-4)
+    assert (np.diag(large) > 100.0 * np.diag(slope)).all()
+
+
 def test_closing_every_valve_leaves_an_answer(hydraulics: Hydraulics, mean_demand: NDArray[np.float64]) -> None:
     state = hydraulics.normal_state(mean_demand)
     shut = replace(state, valve_open=np.zeros_like(state.valve_open))
