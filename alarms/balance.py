@@ -72,6 +72,8 @@ WINDOWS: Final = (
 )
 CUSUM_SHARE: Final = 0.05
 CUSUM_STEPS: Final = 100
+SUSPECT: Final = 0.3
+"""The share of a limit from which nothing is learned any more."""
 RUPTURE_STEPS: Final = 3
 RUPTURE_SHARE: Final = 0.4
 RUPTURE_SHARE_ALONE: Final = 0.8
@@ -446,13 +448,13 @@ class Balance:
         unit = max(1.2 * self._sigma(CUSUM_STEPS, load), CUSUM_SHARE * max(self._flow, SMALLEST_FLOW_M3H))
         unit += sums.unsure_m3h
         self._cusum = min(max(0.0, self._cusum + (error / unit - 1) / CUSUM_STEPS), 3.0)
-        errors = np.array(self._errors)
+        errors = np.fromiter(self._errors, float, len(self._errors))
         excess = self._cusum
         for window in WINDOWS:
             if len(errors) >= window.steps:
                 mean = float(errors[-window.steps :].mean())
                 excess = max(excess, mean / self._limit(window, load, sums.unsure_m3h))
-        self._frozen = self._frozen + 1 if excess > 0.5 or self._on["leak"] or self._on["rupture"] else 0
+        self._frozen = self._frozen + 1 if excess > SUSPECT or self._on["leak"] or self._on["rupture"] else 0
         if self._settle > 0 or not self.ready:
             return []
         if excess <= 1 and self._on["leak"]:
@@ -550,7 +552,7 @@ class Balance:
         return bool(sums.pressures[known].mean() > 0.6 * self._baseline[known].mean())
 
     def _write(self, moment: int, sums: Sums, expected: float, error: float, load: Floats) -> None:
-        smallest = min(self._limit(window, load, sums.unsure_m3h) for window in WINDOWS)
+        smallest = min(self._limit(window, load, sums.unsure_m3h) for window in WINDOWS[:-1])
         self.reading = Reading(
             zone=self.meters.zone,
             at=from_ms(moment),
