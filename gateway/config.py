@@ -39,7 +39,7 @@ def _id(value: str) -> str:
 class GatewaySection(_Section):
     """Who this gateway is and what it may keep on disk.
 
-    packet_s: real seconds for which readings are gathered before they are sent.
+    packet_s: hub seconds for which readings are gathered before they are sent; accelerated, at least 0.25 real ones.
     resend_s: real seconds after which what the historian has not confirmed is sent again.
     """
 

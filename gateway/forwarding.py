@@ -41,11 +41,17 @@ from .tally import Tally
 from .uplink import Uplink
 
 _STATE_S: Final = 30.0
+_PACKET_REAL_S: Final = 0.25
 _GOODBYE_S: Final = 2.0
 _TICK_S: Final = 1.0
 
 Result = TypeVar("Result")
 log = structlog.get_logger()
+
+
+def packet_real_s(packet_s: float, clock: Clock) -> float:
+    """Real seconds between packets: hub time as the readings are, but no more flushes a second than disks bear."""
+    return max(clock.real_s(packet_s), min(packet_s, _PACKET_REAL_S))
 
 
 def relabel(body: bytes, header: Header) -> bytes | None:
@@ -64,6 +70,7 @@ class Forwarder:
         self._source = config.source
         self._clock = clock
         self._tally = tally
+        self._packet_real_s = packet_real_s(config.gateway.packet_s, clock)
         self._packer = Packer()
         self._full = asyncio.Event()
         self._wake = asyncio.Event()
@@ -134,7 +141,7 @@ class Forwarder:
     async def _close_packets(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(self._section.packet_s):
+                async with asyncio.timeout(self._packet_real_s):
                     await self._full.wait()
             except TimeoutError:
                 pass

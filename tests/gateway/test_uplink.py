@@ -7,18 +7,20 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
 
+from gashub.clock import ScaledClock
 from gashub.embedded.broker import EmbeddedBroker
 from gashub.frames import SLOTS, FrameBatch
 from gashub.quality import GOOD, is_historical, is_sampled
 from gashub.wire import Header, Lane, Message, decode, encode
 from gateway.config import load
-from gateway.forwarding import relabel
+from gateway.forwarding import packet_real_s, relabel
 from gateway.spool import Spool
 from simulators.devices.farm import DeviceFarm, FarmUnit, Fault
 
@@ -260,6 +262,14 @@ async def test_a_silent_device_is_told_to_the_hub_in_hub_words(
             await until(lambda: hub.messages)
         assert np.isnan(hub.messages[0].frames.values).all()
         assert not is_sampled(hub.messages[0].frames.quality & 0x80).any()
+
+
+@pytest.mark.parametrize(
+    ("speed", "packet_s", "real_s"), [(1, 1.0, 1.0), (1, 0.1, 0.1), (2, 1.0, 0.5), (60, 1.0, 0.25)]
+)
+def test_packets_close_in_hub_time_but_never_wear_out_the_disk(speed: float, packet_s: float, real_s: float) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    assert packet_real_s(packet_s, ScaledClock(real_start=start, hub_start=start, speed=speed)) == real_s
 
 
 def test_a_packet_under_its_own_header_keeps_its_bytes_and_under_another_its_frames() -> None:
