@@ -79,7 +79,8 @@ def reason_of(byte: int) -> Reason:
 
 def is_good(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     """True where the value is good, live or historical; any shape."""
-    return np.equal(codes & SEVERITY_MASK, Severity.GOOD)
+    good: npt.NDArray[np.bool_] = np.equal(codes & SEVERITY_MASK, Severity.GOOD)
+    return good
 
 
 def is_sampled(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
@@ -89,4 +90,5 @@ def is_sampled(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 
 def is_historical(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     """True where the sample came late from a spool; any shape."""
-    return np.not_equal(codes & HISTORICAL, 0)
+    historical: npt.NDArray[np.bool_] = np.not_equal(codes & HISTORICAL, 0)
+    return historical
