@@ -28,6 +28,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from gashub.clock import Clock
+from gashub.network.trace import supply_lost
+from gashub.plant import load_network
 from simulators.scenario import Scenario, find, names
 
 from .bus import publish_once
@@ -206,8 +208,32 @@ def _judge(
         service_points_told=count("SELECT count(*) AS n FROM notice_service_point"),
         problems=[],
     )
-    outcome.problems = _problems(script, outcome)
+    outcome.problems = _problems(script, outcome) + _untrue_notices(connection)
     return outcome
+
+
+def _untrue_notices(connection: psycopg.Connection[dict[str, Any]]) -> list[str]:
+    """Notices that name others than those who lose supply when what the notice says is shut is shut."""
+    with psycopg.connect(connection.info.dsn, password=connection.info.password) as plain:
+        network = load_network(plain)
+    problems = []
+    query = (
+        "SELECT n.id, number, n.kind, valves, regulators, i.place FROM notice n JOIN incident i ON i.id = incident_id"
+    )
+    for notice in connection.execute(query).fetchall():
+        told = connection.execute(
+            "SELECT service_point_id AS id FROM notice_service_point WHERE notice_id = %s", (notice["id"],)
+        ).fetchall()
+        shut = {item["id"] for item in notice["place"]} if notice["kind"] == "slam_shut" else set()
+        regulators = {each.id for each in network.regulators if {each.id, each.station} & shut}
+        lost = supply_lost(
+            network,
+            closed_regulators=frozenset(regulators | set(notice["regulators"])),
+            closed_valves=frozenset(notice["valves"]),
+        )
+        if {row["id"] for row in told} != set(lost):
+            problems.append(f"notice {notice['number']} tells {len(told)}, the trace finds {len(lost)} without supply")
+    return problems
 
 
 def _problems(script: Scenario, outcome: Outcome) -> list[str]:
