@@ -157,6 +157,8 @@ def _process(broker: EmbeddedBroker, module: str, user: str, *arguments: str) ->
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         yield process
+        # Whatever it still says, so that it can end.
+        process.stdout.read()
 
 
 def _begin(publisher: subprocess.Popen[bytes]) -> float:
