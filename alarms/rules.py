@@ -350,14 +350,19 @@ class Presence:
     gateway's alarm says it all and its blocks are left alone.
     """
 
-    def __init__(self, found: Sequence[Condition], scan_s: Mapping[int, float], *, started_s: float) -> None:
+    def __init__(
+        self,
+        found: Sequence[Condition],
+        scan_s: Mapping[int, float],
+        *,
+        started_s: float,
+        at_least_s: float = STALE_AT_LEAST_S,
+    ) -> None:
         stale = sorted((c for c in found if c.rule.test is Test.STALE), key=lambda c: c.point_id or 0)
         self.conditions = [*stale, *(c for c in found if c.rule.test is Test.OFFLINE)]
         self.index = {c.key: i for i, c in enumerate(self.conditions)}
         self._blocks = np.array([(c.point_id or 0) // SLOTS for c in stale], np.int64)
-        self._limit_s = np.array(
-            [max(c.rule.scans * scan_s[(c.point_id or 0) // SLOTS], STALE_AT_LEAST_S) for c in stale]
-        )
+        self._limit_s = np.array([max(c.rule.scans * scan_s[(c.point_id or 0) // SLOTS], at_least_s) for c in stale])
         self._heard_s = np.full(len(stale), started_s)
         self._gateway = np.array([c.gateway or "" for c in stale], "U64")
         self._gateways = {c.gateway for c in self.conditions}

@@ -21,7 +21,7 @@ from gashub.topics import Source
 
 from .balance import Balance, Reading, unmetered_profile, zone_meters
 from .localise import Locator, Model
-from .rules import Condition, Evaluator, Ints, Presence, Rule, Test, Transition, conditions, members
+from .rules import STALE_AT_LEAST_S, Condition, Evaluator, Ints, Presence, Rule, Test, Transition, conditions, members
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class Plant:
 class Watch:
     """The state of all rules of a plant."""
 
-    def __init__(self, plant: Plant, *, started_s: float) -> None:
+    def __init__(self, plant: Plant, *, started_s: float, silence_s: float = STALE_AT_LEAST_S) -> None:
         found = conditions(plant.rules, plant.registry, plant.zones)
         slots: dict[int, list[int]] = defaultdict(list)
         for point in plant.registry.points:
@@ -60,7 +60,10 @@ class Watch:
         self.conditions = {condition.key: condition for condition in found}
         self.points = Evaluator(found, slots)
         self.presence = Presence(
-            found, {block.id: block.scan_s for block in plant.registry.blocks}, started_s=started_s
+            found,
+            {block.id: block.scan_s for block in plant.registry.blocks},
+            started_s=started_s,
+            at_least_s=silence_s,
         )
         self.balances = self._balances(plant, found)
         model = Model(plant.network)
