@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from cli.stack import Stack, StackOptions
 from scripts.need_browser import find
@@ -52,21 +52,50 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+def new_context(browser: Browser) -> BrowserContext:
+    """An English browser on a small screen that has never been here."""
+    return browser.new_context(
+        viewport={"width": 1366, "height": 768}, locale="en", color_scheme="dark", reduced_motion="reduce"
+    )
+
+
 @pytest.fixture
-def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1366, "height": 768}, locale="en")
+def stranger(browser: Browser) -> Iterator[Page]:
+    """The page of somebody who has not signed in."""
+    context = new_context(browser)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def signed_in(browser: Browser, hub: Hub) -> Iterator[BrowserContext]:
+    """One session of the first administrator."""
+    context = new_context(browser)
     page = context.new_page()
+    page.goto(hub.url)
+    fill(page, {"login-username": "admin", "login-password": hub.password})
+    page.get_by_test_id("login-submit").click()
+    page.get_by_test_id("map-canvas").wait_for()
+    page.close()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(signed_in: BrowserContext, hub: Hub, tmp_path: Path) -> Iterator[Page]:
+    """The console, signed in and live; a script error fails the test."""
+    page = signed_in.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(hub.url)
+    page.get_by_test_id("map-canvas").wait_for()
     yield page
     page.screenshot(path=tmp_path / "last.png")
-    context.close()
+    page.close()
     assert errors == []
 
 
-def log_in(page: Page, hub: Hub) -> None:
-    page.goto(hub.url)
-    page.get_by_test_id("login-username").fill("admin")
-    page.get_by_test_id("login-password").fill(hub.password)
-    page.get_by_test_id("login-submit").click()
-    page.get_by_test_id("map-canvas").wait_for()
+def fill(page: Page, fields: dict[str, str]) -> None:
+    """Type into fields by their test ids."""
+    for test_id, text in fields.items():
+        page.get_by_test_id(test_id).fill(text)

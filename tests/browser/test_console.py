@@ -1,37 +1,155 @@
-"""A dispatcher's way through the console, from a fault to the notice, by clicking."""
+"""A dispatcher's way through the console, from a quiet town to the notice, by clicking and by keys alone."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
-from .conftest import Hub, log_in
+from .conftest import Hub, fill
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser"), pytest.mark.timeout(240)]
 
-
-def test_a_wrong_password_is_refused_in_words(page: Page, hub: Hub) -> None:
-    page.goto(hub.url)
-    page.get_by_test_id("login-username").fill("admin")
-    page.get_by_test_id("login-password").fill("not the password")
-    page.get_by_test_id("login-submit").click()
-    expect(page.get_by_role("alert")).to_be_visible()
-    expect(page.get_by_test_id("map-canvas")).to_have_count(0)
+AXE = Path(__file__).parents[2] / "console" / "node_modules" / "axe-core" / "axe.min.js"
 
 
-def test_a_slam_shut_is_seen_acknowledged_and_leads_to_ticket_and_notice(page: Page, hub: Hub) -> None:
-    log_in(page, hub)
+def serious(page: Page) -> list[str]:
+    """What axe finds on the page as it stands that is serious or worse."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found: list[dict[str, Any]] = page.evaluate("axe.run(document).then((result) => result.violations)")
+    return [
+        f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in found if one["impact"] in ("serious", "critical")
+    ]
+
+
+def test_a_wrong_password_is_refused_in_words(stranger: Page, hub: Hub) -> None:
+    stranger.goto(hub.url)
+    fill(stranger, {"login-username": "admin", "login-password": "not the password"})
+    stranger.get_by_test_id("login-submit").click()
+    expect(stranger.get_by_test_id("login-error")).to_have_text("User name or password is wrong.")
+    expect(stranger.get_by_test_id("map-canvas")).to_have_count(0)
+    assert serious(stranger) == []
+
+
+def test_a_quiet_town_is_calm_and_current(page: Page) -> None:
+    expect(page.get_by_test_id("connection-state")).to_have_attribute("data-state", "live")
+    expect(page.get_by_test_id("situation-calm")).to_contain_text("Nothing abnormal")
+    expect(page.get_by_test_id("zone-tile")).to_have_count(5)
+    expect(page.get_by_test_id("alarm-row")).to_have_count(0)
+    assert serious(page) == []
+
+
+def test_language_and_theme_change_without_a_reload(page: Page) -> None:
+    page.evaluate("window.untouched = true")
+    page.get_by_test_id("language-switch").click()
+    expect(page.get_by_test_id("situation-calm")).to_contain_text("一切正常")
+    expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
+    page.get_by_test_id("theme-switch").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+    assert serious(page) == []
+    page.get_by_test_id("theme-switch").click()
+    page.get_by_test_id("language-switch").click()
+    assert page.evaluate("window.untouched")
+
+
+def test_keys_alone_find_a_point_and_show_its_trend(page: Page) -> None:
+    page.keyboard.press("/")
+    page.get_by_test_id("search-input").wait_for()
+    page.keyboard.type("drs-east outlet")
+    expect(page.get_by_test_id("search-result").first).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("point")).to_be_visible()
+    expect(page.get_by_test_id("trend")).not_to_have_attribute("data-count", "0", timeout=15_000)
+    assert serious(page) == []
+    page.keyboard.press("Escape")
+    expect(page.get_by_test_id("point")).to_have_count(0)
+
+
+def test_the_map_has_a_table_with_the_same_content(page: Page) -> None:
+    page.get_by_test_id("map-table-switch").click()
+    row = page.get_by_test_id("map-table").get_by_role("row").filter(has_text="East district station 1")
+    expect(row).to_contain_text(re.compile(r"Outlet pressure [\d.]+ MPa"))
+    assert serious(page) == []
+
+
+def test_a_lost_connection_is_said_in_words_and_found_again(page: Page, hub: Hub) -> None:
+    cut = False
+
+    def pass_on(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        forward: Callable[[Any], None] = lambda message: None if cut else socket.send(message)  # noqa: E731
+        server.on_message(forward)
+
+    page.route_web_socket(re.compile(r"/api/v1/live$"), pass_on)
+    page.reload()
+    expect(page.get_by_test_id("connection-state")).to_have_attribute("data-state", "live")
+    cut = True
+    expect(page.get_by_test_id("connection-lost")).to_contain_text("Connection lost since", timeout=15_000)
+    cut = False
+    expect(page.get_by_test_id("connection-lost")).to_have_count(0, timeout=15_000)
+    expect(page.get_by_test_id("connection-state")).to_have_attribute("data-state", "live")
+
+
+def test_a_slam_shut_is_seen_acknowledged_and_leads_to_ticket_and_notice(page: Page) -> None:
+    page.get_by_test_id("sim-open").click()
     page.get_by_test_id("sim-scenario-slam-shut-closes").click()
-    alarm = page.get_by_test_id("alarm-row").filter(has_text=re.compile("slam", re.IGNORECASE)).first
+    page.keyboard.press("Escape")
+    alarm = page.locator("[data-testid=alarm-row][data-rule=slam_shut_closed]")
     alarm.wait_for(timeout=120_000)
-    alarm.click()
-    page.get_by_test_id("alarm-acknowledge").first.click()
+    expect(page.get_by_test_id("situation-line")).to_contain_text("Slam-shut closed")
+    alarm.get_by_test_id("alarm-acknowledge").click()
     expect(alarm).to_have_attribute("data-acknowledged", "true", timeout=10_000)
-    expect(page.get_by_test_id("ticket-row")).to_have_count(1, timeout=20_000)
+
+    ticket = page.get_by_test_id("ticket-row")
+    expect(ticket).to_have_count(1, timeout=20_000)
+    ticket.get_by_role("button").click()
+    page.get_by_test_id("ticket-step-dispatched").click()
+    page.get_by_test_id("ticket-need-crew").fill("east-1")
+    page.get_by_test_id("ticket-step-confirm").click()
+    expect(page.get_by_test_id("ticket-state")).to_have_attribute("data-state", "dispatched")
+    page.get_by_test_id("ticket-step-accepted").click()
+    expect(page.get_by_test_id("ticket-state")).to_have_attribute("data-state", "accepted")
+    assert serious(page) == []
+
     notice = page.get_by_test_id("notice-row")
     expect(notice).to_have_count(1, timeout=30_000)
-    notice.click()
+    notice.get_by_role("button").click()
     expect(page.get_by_test_id("notice-text-en")).to_contain_text(re.compile("gas", re.IGNORECASE))
     expect(page.get_by_test_id("notice-text-zh")).to_contain_text("燃气")
+    expect(page.get_by_test_id("notice-points").get_by_role("listitem").first).to_be_visible()
+    page.get_by_test_id("notice-show-area").click()
+    assert serious(page) == []
+
+
+def test_the_timeline_tells_the_incident_from_the_alarm_to_the_crew(page: Page) -> None:
+    page.get_by_test_id("situation-line").get_by_role("button").first.click()
+    timeline = page.get_by_test_id("incident-timeline")
+    for words in ("Alarm: Slam-shut closed", "Ticket opened", "Notice issued", "Acknowledged", "accepted"):
+        expect(timeline).to_contain_text(words)
+    assert serious(page) == []
+
+
+def test_a_viewer_chooses_a_password_first_and_may_look_but_not_acknowledge(
+    page: Page, stranger: Page, hub: Hub
+) -> None:
+    session = page.request.get(f"{hub.url}api/v1/session").json()
+    added = page.request.post(
+        f"{hub.url}api/v1/users",
+        data={"name": "looker", "role": "viewer"},
+        headers={"X-CSRF-Token": session["csrf_token"]},
+    ).json()
+    stranger.goto(hub.url)
+    fill(stranger, {"login-username": "looker", "login-password": added["password"]})
+    stranger.get_by_test_id("login-submit").click()
+    own = "a password of my own"
+    fill(stranger, {"password-old": added["password"], "password-new": own, "password-again": own})
+    assert serious(stranger) == []
+    stranger.get_by_test_id("password-submit").click()
+    expect(stranger.get_by_test_id("alarm-row").first).to_be_visible()
+    expect(stranger.get_by_test_id("situation-line")).to_contain_text("Slam-shut closed")
+    for button in stranger.get_by_test_id("alarm-acknowledge").all():
+        expect(button).to_be_disabled()

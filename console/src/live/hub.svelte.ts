@@ -276,6 +276,11 @@ export class Hub {
 
   hello(message: Extract<LiveMessage, { type: "hello" }>): void {
     this.tell(message.hub_time, message.server_time, message.speed);
+    this.regain();
+  }
+
+  /** The hub speaks: what was missed meanwhile is fetched. */
+  private regain(): void {
     const back = this.line === "lost";
     this.line = "live";
     this.lostSinceMs = null;
@@ -284,6 +289,7 @@ export class Hub {
 
   heartbeat(message: Extract<LiveMessage, { type: "heartbeat" }>): void {
     this.tell(message.hub_time, message.server_time);
+    this.regain();
     this.database = message.database;
     this.broker = message.broker;
   }
