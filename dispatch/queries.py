@@ -94,7 +94,7 @@ class Notice:
     issued_at: datetime
     starts_at: datetime
     expected_end_at: datetime
-    area: list[list[tuple[float, float]]]
+    area: list[list[list[float]]]
     valves: list[NoticeValve]
     regulators: list[str]
     customers_by_class: dict[str, int]

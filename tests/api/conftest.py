@@ -8,12 +8,20 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import structlog
 
 from gashub.embedded.broker import EmbeddedBroker
 from gashub.embedded.postgres import EmbeddedPostgres
 
 from . import plants
 from .running import Api, configured
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _plain_logs() -> None:
+    """Drawing a traceback with all its values takes seconds."""
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[structlog.processors.add_log_level, plain])
 
 
 @pytest.fixture(scope="module")
