@@ -10,12 +10,13 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class ConsoleBuildHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Build console/ into api/static and put it into the wheel, though git ignores it."""
+    """Build console/ into api/static, which the wheel takes in as an artifact."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called before anything is packed; an editable install gets the page too."""
+        del version, build_data
         root = Path(self.root)
         if self.target_name != "wheel":
             return
@@ -26,8 +27,6 @@ class ConsoleBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             sys.path.pop(0)
         if build_console.build(root):
             self.app.display_info("console built")
-        if version != "editable":
-            build_data["force_include"][str(root / "api" / "static")] = "api/static"
 
     def dependencies(self) -> list[str]:
         """Node is needed only when the page has to be built."""
