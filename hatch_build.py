@@ -9,7 +9,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class ConsoleBuildHook(BuildHookInterface):  # type: ignore[type-arg]
+class ConsoleBuildHook(BuildHookInterface):  # type: ignore[misc]
     """Build console/ into api/static, which the wheel takes in as an artifact."""
 
     PLUGIN_NAME = "custom"
