@@ -35,7 +35,6 @@ from alarms import rulebook
 from alarms.watch import Plant, Watch
 from gashub import plant, wire
 from gashub.clock import stopwatch_s
-from gashub.database import migrate
 from gashub.embedded.broker import EmbeddedBroker
 from gashub.embedded.postgres import EmbeddedPostgres
 from gashub.frames import SLOTS, FrameBatch, to_ms
@@ -43,6 +42,7 @@ from gashub.journal import CHANNEL
 from gashub.network.model import Junction, Network, Zone
 from gashub.quality import GOOD
 from gashub.registry import Block, Device, Gateway, Point, Quantity, Registry, Role, Station, StationKind
+from gashub.schema import migrate
 
 TOPIC: Final = "gas/v1/z1/gw-bench/data"
 BACKGROUND_FRAMES: Final = 25

@@ -11,9 +11,9 @@ from typing import Any
 
 from cli.stack import Stack, StackOptions
 from gashub.clock import stopwatch_s
-from gashub.database import migrate
 from gashub.embedded.broker import EmbeddedBroker
 from gashub.embedded.postgres import EmbeddedPostgres
+from gashub.schema import migrate
 
 
 def rows(quick: bool) -> list[dict[str, Any]]:

@@ -36,7 +36,6 @@ from psycopg.types.json import Jsonb
 from dispatch.isolation import Isolator, Place
 from gashub import plant, wire
 from gashub.clock import stopwatch_s
-from gashub.database import migrate
 from gashub.embedded.broker import EmbeddedBroker
 from gashub.embedded.postgres import EmbeddedPostgres
 from gashub.frames import SLOTS, FrameBatch, to_ms
@@ -54,6 +53,7 @@ from gashub.network.model import (
 from gashub.network.trace import Element, ElementKind, Trace
 from gashub.quality import GOOD
 from gashub.registry import Block, Device, Gateway, Point, Quantity, Registry, Role, Station, StationKind
+from gashub.schema import migrate
 from simulators import town
 
 CUSTOMERS: Final = 20

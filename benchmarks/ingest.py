@@ -29,11 +29,11 @@ import psycopg
 
 from gashub import wire
 from gashub.clock import stopwatch_s
-from gashub.database import migrate
 from gashub.embedded.broker import EmbeddedBroker
 from gashub.embedded.postgres import EmbeddedPostgres
 from gashub.frames import SLOTS, FrameBatch, concatenate, to_ms
 from gashub.quality import GOOD
+from gashub.schema import migrate
 from ingest.rows import copy_rows
 
 BLOCKS: Final = 1_250

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from api import users
 from gashub.clock import SystemClock
-from gashub.database import migrate
 from gashub.plant import ACCOUNTS_FILE, NETWORK_FILE, REGISTRY_FILE, read_network, read_registry, store
+from gashub.schema import migrate
 from metering.plant import store as store_accounts
 
 from .services import CONFIG, checked

@@ -28,13 +28,13 @@ import psycopg
 
 from gashub.clock import SystemClock
 from gashub.config import BrokerSection, ClockSection, HubConfig, load
-from gashub.database import migrate
 from gashub.embedded.broker import EmbeddedBroker
 from gashub.embedded.postgres import EmbeddedPostgres
 from gashub.embedded.secrets import make_private_dir, write_private
 from gashub.embedded.supervisor import ProcessGroup
 from gashub.errors import Unavailable
 from gashub.plant import ACCOUNTS_FILE, NETWORK_FILE, REGISTRY_FILE, read_network, read_registry, store
+from gashub.schema import migrate
 from metering.plant import store as store_accounts
 from simulators.town import write_plant
 

@@ -21,6 +21,7 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 REQUIREMENTS = ROOT / "requirements"
 GROUPS = {"runtime": ["runtime", "build"], "dev": ["dev"]}
+PACKAGES = ("alarms", "api", "cli", "dispatch", "gashub", "gateway", "ingest", "metering", "simulators")
 STEPS = 5
 
 
@@ -77,7 +78,7 @@ def install(group: str) -> None:
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-q", "--require-hashes"]
     run(*pip, "-r", REQUIREMENTS / "uv.txt", what="fetching the installer")
     say(2, "installing the locked packages")
-    uv_install = [python, "-m", "uv", "pip", "install", "--quiet", "--python", python]
+    uv_install = [python, "-m", "uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
     locks = [part for name in GROUPS[group] for part in ("-r", REQUIREMENTS / f"{name}.txt")]
     run(*uv_install, "--require-hashes", *locks, what="installing the locked packages")
     if group == "runtime":
@@ -89,6 +90,8 @@ def install(group: str) -> None:
     run(python, ROOT / "scripts" / "build_console.py", what="building the console")
     say(4, "installing gashub")
     run(*uv_install, "--no-deps", "--no-build-isolation", "--editable", ROOT, what="installing gashub")
+    # Half a dozen processes start at once: without this each would compile the hub's modules anew.
+    run(python, "-m", "compileall", "-q", *PACKAGES, what="compiling gashub")
 
 
 def main() -> int:

@@ -21,9 +21,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from gashub.database import migrate
 from gashub.embedded.broker import EmbeddedBroker
 from gashub.embedded.postgres import HUB, EmbeddedPostgres
+from gashub.schema import migrate
 
 _TEMPLATE = "migrated"
 _numbers = itertools.count(1)

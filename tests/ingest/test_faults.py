@@ -13,10 +13,10 @@ import psycopg
 import pytest
 
 from gashub import wire
-from gashub.database import migrate
 from gashub.embedded.broker import EmbeddedBroker
 from gashub.embedded.postgres import EmbeddedPostgres
 from gashub.frames import FrameBatch, concatenate, to_ms
+from gashub.schema import migrate
 from gashub.topics import Source
 from gashub.wire import Header, Lane
 from ingest.service import discard
