@@ -55,7 +55,7 @@ def demo(
         seed=seed,
         exercise=None if speed == 1.0 else ExerciseTime(speed=speed),
         scenario=scenario,
-        http_port=port,
+        http_port=port or _console_port(),
     )
     with bar:
         stack = Stack(options, step).__enter__()
