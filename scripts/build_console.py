@@ -90,6 +90,23 @@ def run(command: list[str], *, cwd: Path, node: Path, timeout_s: int, what: str)
         raise BuildFailed(f"{what} failed (exit code {done.returncode}):\n{tail}")
 
 
+def install(console: Path, npm: list[str], node: Path) -> None:
+    """Bring the packages that the lock file names."""
+    command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    run(command, cwd=console, node=node, timeout_s=INSTALL_TIMEOUT_S, what="installing the console's packages (npm ci)")
+
+
+def check(root: Path = ROOT) -> None:
+    """Types, accessibility warnings and unit tests of the page. Raises BuildFailed."""
+    console = root / "console"
+    node, npm = node_commands(node_root())
+    at = Path(node[0])
+    if not (console / "node_modules" / ".package-lock.json").is_file():
+        install(console, npm, at)
+    for script, what in (("check", "the console's types (svelte-check)"), ("test", "the console's tests (vitest)")):
+        run([*npm, "run", "--silent", script], cwd=console, node=at, timeout_s=BUILD_TIMEOUT_S, what=what)
+
+
 def build(root: Path = ROOT, *, force: bool = False) -> bool:
     """Build the page if its sources changed; True when something was built. Raises BuildFailed."""
     console, static = root / "console", root / "api" / "static"
@@ -100,8 +117,7 @@ def build(root: Path = ROOT, *, force: bool = False) -> bool:
         return False
     node, npm = node_commands(node_root())
     at = Path(node[0])
-    install = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    run(install, cwd=console, node=at, timeout_s=INSTALL_TIMEOUT_S, what="installing the console's packages (npm ci)")
+    install(console, npm, at)
     vite = [*node, str(console / "node_modules" / "vite" / "bin" / "vite.js"), "build", "--logLevel", "warn"]
     shutil.rmtree(static, ignore_errors=True)
     run(vite, cwd=console, node=at, timeout_s=BUILD_TIMEOUT_S, what="building the console (vite build)")
@@ -110,8 +126,12 @@ def build(root: Path = ROOT, *, force: bool = False) -> bool:
 
 
 def main() -> int:
-    """`python scripts/build_console.py [--force]`."""
+    """`python scripts/build_console.py [--force | --check]`."""
     try:
+        if "--check" in sys.argv[1:]:
+            check()
+            print("console: types and tests are well")
+            return 0
         built = build(force="--force" in sys.argv[1:])
     except BuildFailed as error:
         print(f"console: {error}", file=sys.stderr)
