@@ -79,6 +79,7 @@ _log = structlog.get_logger()
 _FACTS: Final = ("kind", "key", "what", "needs", "state", "allowed", "retry_after_s")
 
 _DESCRIPTIONS: Final = {
+    400: "the body cannot be read",
     401: "no session, or it has ended",
     403: "the role or the token does not allow it",
     404: "no such thing",
@@ -138,7 +139,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+        code = {400: "unreadable", 404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
         response = answer(error.status_code, code, str(error.detail))
         response.headers.update(error.headers or {})
         return response

@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+from prometheus_client import Gauge
+
 from gashub.journal import Entry
 
 QUEUE_LENGTH: Final = 2_000
+CONSOLES: Final = Gauge("gashub_api_consoles", "Consoles that follow the live feed")
 
 News = Entry | dict[str, Any]
 """A journal entry, or the body of an alarm that could not be recorded yet."""
@@ -38,18 +41,17 @@ class Followers:
     def __init__(self) -> None:
         self._all: set[Follower] = set()
 
-    def __len__(self) -> int:
-        return len(self._all)
-
     def join(self) -> Follower:
         """A queue that gets everything from now on; give it back with `leave`."""
         follower = Follower()
         self._all.add(follower)
+        CONSOLES.inc()
         return follower
 
     def leave(self, follower: Follower) -> None:
         """Put nothing into this queue any more."""
-        self._all.discard(follower)
+        self._all.remove(follower)
+        CONSOLES.dec()
 
     def offer(self, news: News) -> None:
         """Tell all of them."""

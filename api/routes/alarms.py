@@ -127,7 +127,7 @@ async def list_alarms(
     return [AlarmAnswer.of(alarm) for alarm in found]
 
 
-@router.post("/alarms/acknowledge", responses=refusals(404, 413, 422))
+@router.post("/alarms/acknowledge", responses=refusals(400, 404, 413, 422))
 async def acknowledge(caller: Operator, body: Acknowledgement) -> Acknowledged:
     """Say that these alarms have been seen."""
     async with caller.acting("alarm_acknowledged", "", alarm_ids=body.alarm_ids) as connection:
@@ -135,7 +135,7 @@ async def acknowledge(caller: Operator, body: Acknowledgement) -> Acknowledged:
     return Acknowledged(acknowledged=done)
 
 
-@router.post("/alarms/{alarm_id}/shelve", status_code=204, responses=refusals(404, 409, 413, 422))
+@router.post("/alarms/{alarm_id}/shelve", status_code=204, responses=refusals(400, 404, 409, 413, 422))
 async def shelve(caller: Operator, alarm_id: Id, body: Shelving) -> None:
     """Put an alarm aside until a time, with a reason; it comes back by itself."""
     if body.until <= caller.now:

@@ -65,7 +65,7 @@ async def show_notice(caller: Viewer, notice_id: Id) -> NoticeAnswer:
     return _answer(found)
 
 
-@router.post("/notices/{notice_id}/amend", responses=refusals(404, 409, 413, 422))
+@router.post("/notices/{notice_id}/amend", responses=refusals(400, 404, 409, 413, 422))
 async def amend_notice(caller: Operator, notice_id: Id, body: Amendment) -> NoticeAnswer:
     """Say anew what a notice says, with a reason and, where given, a new expected end; the old text is kept."""
     async with caller.acting("notice_amended", f"notice:{notice_id}", reason=body.reason) as connection:
@@ -82,7 +82,7 @@ async def amend_notice(caller: Operator, notice_id: Id, body: Amendment) -> Noti
     return _answer(found)
 
 
-@router.post("/notices/{notice_id}/restore", responses=refusals(404, 409, 413, 422))
+@router.post("/notices/{notice_id}/restore", responses=refusals(400, 404, 409, 413, 422))
 async def restore_notice(caller: Operator, notice_id: Id, body: Restoration) -> NoticeAnswer:
     """Record that service points have gas again; once all have, the notice says so."""
     async with caller.acting("notice_restored", f"notice:{notice_id}") as connection:
@@ -98,7 +98,7 @@ async def restore_notice(caller: Operator, notice_id: Id, body: Restoration) -> 
     return _answer(found)
 
 
-@router.post("/notices/{notice_id}/withdraw", responses=refusals(404, 409, 413, 422))
+@router.post("/notices/{notice_id}/withdraw", responses=refusals(400, 404, 409, 413, 422))
 async def withdraw_notice(caller: Supervisor, notice_id: Id, body: Withdrawal) -> NoticeAnswer:
     """Take a notice back: nobody loses supply after all."""
     async with caller.acting("notice_withdrawn", f"notice:{notice_id}", reason=body.reason) as connection:

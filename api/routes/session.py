@@ -58,7 +58,7 @@ class SessionAnswer(BaseModel):
         )
 
 
-@router.post("/session", responses=refusals(413, 422, 429))
+@router.post("/session", responses=refusals(400, 413, 422, 429))
 async def log_in(credentials: Credentials, request: Request, response: Response, hub: TheHub) -> SessionAnswer:
     """Log in; the session's token comes as a cookie."""
     lifetime = timedelta(hours=hub.config.api.session_hours)
@@ -112,7 +112,7 @@ async def log_out(caller: AnyRole, response: Response) -> None:
     response.delete_cookie(COOKIE, path="/")
 
 
-@router.post("/session/password", status_code=204, responses=refusals(413, 422, 429))
+@router.post("/session/password", status_code=204, responses=refusals(400, 413, 422, 429))
 async def change_password(change: PasswordChange, caller: AnyRole) -> None:
     """Change one's own password; other sessions of the same user end."""
     async with (

@@ -48,7 +48,7 @@ async def simulation(caller: Viewer) -> SimulationAnswer:
     return SimulationAnswer(running=True, scenarios=state.get("scenarios", []), truth=state.get("truth", []))
 
 
-@router.post("/simulation/commands", status_code=202, responses=refusals(409, 413, 422))
+@router.post("/simulation/commands", status_code=202, responses=refusals(400, 409, 413, 422))
 async def command(caller: Operator, body: SimulationCommand) -> SimulationAnswer:
     """Start a scenario in the simulated town, or heal it."""
     state = caller.hub.live.simulation

@@ -61,7 +61,7 @@ async def show_ticket(caller: Viewer, ticket_id: Id) -> TicketAnswer:
     )
 
 
-@router.post("/tickets/{ticket_id}/steps", responses=refusals(404, 409, 413, 422))
+@router.post("/tickets/{ticket_id}/steps", responses=refusals(400, 404, 409, 413, 422))
 async def take_step(caller: Operator, ticket_id: Id, body: NextStep) -> TicketAnswer:
     """Take a ticket one step further."""
     async with caller.acting("ticket_step", f"ticket:{ticket_id}", step=body.step) as connection:

@@ -62,7 +62,7 @@ async def list_users(caller: Administrator, request: Request) -> list[UserAnswer
     return [UserAnswer.of(user) for user in found]
 
 
-@router.post("/users", status_code=201, responses=refusals(409, 413, 422))
+@router.post("/users", status_code=201, responses=refusals(400, 409, 413, 422))
 async def add_user(caller: Administrator, body: NewUser) -> UserAnswer:
     """Let a person in; the generated password must be changed at the first log-in."""
     now = caller.hub.wall.now()
@@ -76,7 +76,7 @@ async def add_user(caller: Administrator, body: NewUser) -> UserAnswer:
     return UserAnswer.of(User(name=body.name, role=body.role, active=True, must_change_password=True), password)
 
 
-@router.patch("/users/{name}", responses=refusals(404, 409, 413, 422))
+@router.patch("/users/{name}", responses=refusals(400, 404, 409, 413, 422))
 async def change_user(caller: Administrator, name: str, body: UserChange) -> UserAnswer:
     """Change a role, close or reopen an account, give a new password. Nobody can lock themselves out."""
     now = caller.hub.wall.now()

@@ -106,6 +106,11 @@ class Api:
             return self.anybody.get("/readyz").status_code == 200
         return False
 
+    def consoles(self) -> int:
+        """How many follow the live feed."""
+        lines = self.anybody.get("/metrics").text.splitlines()
+        return int(float(next(line.split()[1] for line in lines if line.startswith("gashub_api_consoles "))))
+
     def client(self, **headers: str) -> httpx.Client:
         """A browser without a session."""
         client = httpx.Client(base_url=self.url, headers=headers, timeout=30)
