@@ -123,14 +123,8 @@ class _Feed:
 
     async def serve(self) -> None:
         """Tell everything until the client leaves, is too slow, or its session ends."""
-        follower = self._hub.followers.join()
         try:
-            await self._greet()
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._tell(follower), name="news")
-                tasks.create_task(self._beat(), name="telemetry")
-                tasks.create_task(self._until_gone(), name="listen")
-                tasks.create_task(self._while_logged_in(), name="session")
+            await self._follow()
         except* (WebSocketDisconnect, RuntimeError):
             _log.debug("client_gone")
         except* TimeoutError:
@@ -140,6 +134,16 @@ class _Feed:
             await self._close(CLOSE_UNAUTHORISED, "the session has ended")
         except* _AWAY:
             await self._close(CLOSE_TRY_AGAIN, "the database is away")
+
+    async def _follow(self) -> None:
+        follower = self._hub.followers.join()
+        try:
+            await self._greet()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._tell(follower), name="news")
+                tasks.create_task(self._beat(), name="telemetry")
+                tasks.create_task(self._until_gone(), name="listen")
+                tasks.create_task(self._while_logged_in(), name="session")
         finally:
             self._hub.followers.leave(follower)
 

@@ -205,7 +205,7 @@ def test_a_client_that_does_not_read_is_cut_off_and_the_others_are_not_held_up(o
         append(own_api, 150, fill="x" * 100_000)
         numbers = [said(feed, "event")["number"] for _ in range(150)]
         assert numbers == list(range(number + 1, number + 151))
-        eventually(lambda: own_api.consoles() == 1)
+        eventually(lambda: bool(said(feed, "heartbeat")) and own_api.consoles() == 1)
         deaf.settimeout(60)
         received = bytearray()
         while more := deaf.recv(65_536):
