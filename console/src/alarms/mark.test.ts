@@ -17,13 +17,16 @@ function alarm(id: number, over: Partial<Alarm> = {}): Alarm {
     acknowledged: false,
     state: "unacknowledged",
     shelved_until: null,
+    shelved_by: null,
+    shelved_reason: null,
     raised_at: "2026-11-10T09:00:00Z",
     returned_at: null,
     acknowledged_at: null,
     acknowledged_by: null,
+    closed_at: null,
     value: null,
     limit_value: null,
-    evidence: null,
+    evidence: {},
     ...over,
   };
 }
