@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import cache
 from typing import Final
 
 from argon2 import PasswordHasher
@@ -14,7 +15,12 @@ MIN_LENGTH: Final = 12
 MAX_LENGTH: Final = 256
 
 _hasher = PasswordHasher()
-_NOBODYS_HASH: Final = _hasher.hash(secrets.token_urlsafe(24))
+
+
+@cache
+def _nobodys_hash() -> str:
+    """A hash that no password matches."""
+    return _hasher.hash(secrets.token_urlsafe(24))
 
 
 def generate() -> str:
@@ -35,7 +41,7 @@ def matches(password_hash: str | None, password: str) -> bool:
     Takes as long for a user who does not exist (None), so that nobody learns names by the clock.
     """
     try:
-        _hasher.verify(password_hash or _NOBODYS_HASH, password)
+        _hasher.verify(password_hash or _nobodys_hash(), password)
     except (VerificationError, InvalidHashError):
         return False
     return password_hash is not None

@@ -13,7 +13,6 @@ from rich.table import Table
 from api import users
 from gashub.clock import SystemClock
 from gashub.plant import ACCOUNTS_FILE, NETWORK_FILE, REGISTRY_FILE, read_network, read_registry, store
-from gashub.schema import migrate
 from metering.plant import store as store_accounts
 
 from .services import CONFIG, checked
@@ -27,6 +26,9 @@ _console = Console()
 @database_app.command("migrate")
 def migrate_database(config: CONFIG = Path("hub.toml")) -> None:
     """Bring the database to this version's schema. Safe to run again, and while a hub runs."""
+    # Loaded here: only this verb needs it, and it takes a while.
+    from gashub.schema import migrate
+
     migrate(checked(config).dsn())
     _console.print("the database is up to date")
 

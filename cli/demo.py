@@ -12,7 +12,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from gashub.clock import stopwatch_s
 
-from .stack import STEPS, ExerciseTime, Stack, StackOptions, is_free
+from .ports import is_free
+from .stack import STEPS, ExerciseTime, Stack, StackOptions
 
 _console = Console()
 

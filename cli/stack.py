@@ -13,8 +13,6 @@ The database comes up while the town is built; services start together and are a
 from __future__ import annotations
 
 import json
-import socket
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -32,16 +30,13 @@ from gashub.embedded.broker import EmbeddedBroker
 from gashub.embedded.postgres import EmbeddedPostgres
 from gashub.embedded.secrets import make_private_dir, write_private
 from gashub.embedded.supervisor import ProcessGroup
-from gashub.errors import Unavailable
 from gashub.plant import ACCOUNTS_FILE, NETWORK_FILE, REGISTRY_FILE, read_network, read_registry, store
-from gashub.schema import migrate
 from metering.plant import store as store_accounts
-from simulators.town import write_plant
+
+from .ports import PortRange
 
 SERVICES: Final = ("ingest", "alarms", "dispatch", "api")
-_PORTS_NEEDED: Final = 200
 _LEAD_S: Final = 3.0
-_PORT_RANGE: Final = range(20_000, 31_000, _PORTS_NEEDED)
 
 STEPS: Final = 4
 """How many times a start reports progress."""
@@ -141,6 +136,9 @@ class Stack:
 
     def _start_database(self) -> None:
         self.postgres.start()
+        # Loaded here, while the broker starts and the town is read: it takes a while.
+        from gashub.schema import migrate
+
         migrate(self.postgres.dsn)
 
     def _set_clock(self) -> None:
@@ -151,6 +149,9 @@ class Stack:
             self.clock = ClockSection(real_start=start, hub_start=exercise.start or start, speed=exercise.speed)
 
     def _write_plant(self) -> None:
+        # Loaded here: the other verbs do not need a town.
+        from simulators.town import write_plant
+
         make_private_dir(self.plant_dir)
         for stale in self.plant_dir.glob("gateway-*.toml"):
             stale.unlink()
@@ -231,49 +232,3 @@ def _toml_value(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     return json.dumps(value)
-
-
-class PortRange:
-    """A row of free loopback ports that no other hub on this machine takes while this one holds it.
-
-    The last port is held open as the claim, so two hubs that start at once cannot both find the same row free.
-    """
-
-    def __init__(self) -> None:
-        for first in _PORT_RANGE:
-            claim = _bound(first + _PORTS_NEEDED - 1)
-            if claim is None:
-                continue
-            if all(is_free(port) for port in range(first, first + _PORTS_NEEDED - 1)):
-                self.first = first
-                self.http = first + _PORTS_NEEDED - 2
-                self._claim = claim
-                return
-            claim.close()
-        raise Unavailable(f"no {_PORTS_NEEDED} free ports in a row between {_PORT_RANGE.start} and {_PORT_RANGE.stop}")
-
-    def close(self) -> None:
-        """Let others have them."""
-        self._claim.close()
-
-
-def is_free(port: int) -> bool:
-    """Whether a server could listen on this loopback port now."""
-    probe = _bound(port)
-    if probe is None:
-        return False
-    probe.close()
-    return True
-
-
-def _bound(port: int) -> socket.socket | None:
-    probe = socket.socket()
-    if sys.platform != "win32":
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        probe.bind(("127.0.0.1", port))
-        probe.listen(1)
-    except OSError:
-        probe.close()
-        return None
-    return probe

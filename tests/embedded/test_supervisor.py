@@ -80,7 +80,7 @@ def test_a_group_is_started_when_each_has_said_that_it_is_ready(group: ProcessGr
     add(group, "a", SERVE)
     add(group, "b", SERVE)
     group.start()
-    assert {event.name for event in events if event.kind is EventKind.READY} == {"a", "b"}
+    eventually(lambda: {event.name for event in events if event.kind is EventKind.READY} == {"a", "b"})
     assert alive(group["a"].pid or 0)
     assert group["a"].pid != group["b"].pid
 

@@ -6,10 +6,9 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 import pytest
 from pymodbus.client import AsyncModbusTcpClient
 
+from cli.ports import PortRange
 from gashub.clock import Clock, ManualClock, ScaledClock, SystemClock
 from gashub.config import BrokerSection
 from gashub.embedded.broker import EmbeddedBroker
@@ -39,26 +39,20 @@ from simulators.town import Town, port_count, write_plant
 START = datetime(2026, 11, 10, 9, 0, tzinfo=UTC)
 
 
-def free_ports(count: int) -> int:
-    """The first of `count` ports in a row that are free now."""
-    for first in range(31_000, 32_700, count):
-        try:
-            for port in range(first, first + count):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return first
-    raise AssertionError("no free ports")
+@pytest.fixture(scope="module")
+def ports() -> Iterator[PortRange]:
+    claimed = PortRange()
+    yield claimed
+    claimed.close()
 
 
 @pytest.fixture(scope="module")
-def plant(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plant(tmp_path_factory: pytest.TempPathFactory, ports: PortRange) -> Path:
     directory = tmp_path_factory.mktemp("plant")
     secret = directory / "password"
     secret.write_text("unused", encoding="utf-8")
     town = write_plant(
-        directory, broker=BrokerSection(password_file=secret), clock=None, first_port=free_ports(30), seed=1
+        directory, broker=BrokerSection(password_file=secret), clock=None, first_port=ports.first, seed=1
     )
     assert port_count(town.devices) <= 30
     return directory
