@@ -129,6 +129,9 @@ class Stack:
             broker = threads.submit(self.broker.start)
             self._cleanup.callback(self.postgres.stop)
             self._cleanup.callback(self.broker.stop)
+            # Loaded here, while the servers start in processes of their own.
+            import simulators.town  # noqa: F401
+
             broker.result()
             self._progress("message broker is up")
             database.result()

@@ -46,7 +46,6 @@ def count(connection: psycopg.Connection[tuple[int, int]], query: str) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("line")
 @pytest.mark.timeout(240)
 def test_killing_ingest_alarms_and_dispatch_under_load_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     script = find("slam-shut-closes")
