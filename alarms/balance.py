@@ -80,6 +80,7 @@ RUPTURE_SHARE_ALONE: Final = 0.8
 RISING: Final = 0.001
 UNSTEADY_SHARE: Final = 0.4
 RUPTURE_FALL: Final = 0.08
+FRONT_STEPS: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,33 @@ class Meters:
     pressures: tuple[int, ...]
     scan_ms: Mapping[int, int]
     volume_m3: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traces:
+    """What a leak or rupture shows at the front of time, for finding its place.
+
+    `drops_kpa`: by how much each pressure point fell, by its id. `offtakes_m3h`: what each live meter takes, likewise,
+    now and before anything was suspected; `unmetered_m3h` is what is expected of the others. `sudden`: a rupture.
+    """
+
+    drops_kpa: Mapping[int, float]
+    lost_m3h: float
+    offtakes_m3h: Mapping[int, float]
+    offtakes_before_m3h: Mapping[int, float]
+    unmetered_m3h: float
+    unmetered_before_m3h: float
+    sudden: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """One step at the front of time: the imbalance, and what was measured."""
+
+    error: float
+    expected: float
+    pressures: Floats
+    offtakes: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,6 +301,7 @@ class Sums:
     offtake: float
     linepack: float
     pressures: Floats
+    offtakes: Floats
     unsure_m3h: float
     rise_kpa: float
 
@@ -310,7 +339,9 @@ class Balance:
         self._learned_steps = self._settle = self._frozen = self._fast_hits = 0
         self._flow = 0.0
         self._baseline = np.full(len(meters.pressures), np.nan)
-        self._now_pressure = self._baseline.copy()
+        self._offtakes_before = np.full(len(meters.outlets), np.nan)
+        self._expected_before = 0.0
+        self._front: deque[Front] = deque(maxlen=FRONT_STEPS)
 
     @property
     def ready(self) -> bool:
@@ -322,6 +353,14 @@ class Balance:
         for name, condition in self._conditions.items():
             if condition is not None and condition.key == key:
                 self._on[name] = active
+
+    def restore_from(self, former: Balance) -> None:
+        """Take over what stands from a balance by other meters."""
+        self._on = dict(former._on)
+
+    def judge_by(self, newer: Balance) -> None:
+        """Take over rules and profile of a balance by the same meters."""
+        self._conditions, self._profile = newer._conditions, newer._profile
 
     def active(self) -> dict[str, bool]:
         """This zone's conditions, where the balance knows: nothing while it is not ready, but what stands stands."""
@@ -335,12 +374,21 @@ class Balance:
         """The leak's condition while it stands and is no rupture."""
         return self._conditions["leak"] if self._on["leak"] and not self._on["rupture"] else None
 
-    def pressure_drops(self) -> dict[int, float]:
-        """How far each pressure lies below what it was before anything was suspected [kPa]."""
-        drops = self._baseline - self._now_pressure
-        return {
-            point: float(drop) for point, drop in zip(self.meters.pressures, drops, strict=True) if np.isfinite(drop)
-        }
+    def traces(self) -> Traces:
+        """What is missing and how pressures fell, lately: a rupture's over a few steps, a leak's over more."""
+        sudden = self._on["rupture"]
+        front = list(self._front)[-RUPTURE_STEPS if sudden else -FRONT_STEPS :]
+        drops = self._baseline - _mean_known([step.pressures for step in front], like=self._baseline)
+        taken = _mean_known([step.offtakes for step in front], like=self._offtakes_before)
+        return Traces(
+            drops_kpa=_known(self.meters.pressures, drops),
+            lost_m3h=max(_mean([step.error for step in front]), self.missing_m3h) if front else self.missing_m3h,
+            offtakes_m3h=_known(self.meters.outlets, taken),
+            offtakes_before_m3h=_known(self.meters.outlets, self._offtakes_before),
+            unmetered_m3h=_mean([step.expected for step in front]) if front else self._expected_before,
+            unmetered_before_m3h=self._expected_before,
+            sudden=sudden,
+        )
 
     def frames(self, batch: FrameBatch) -> list[Transition]:
         """Take frames and step as far as they reach."""
@@ -379,6 +427,7 @@ class Balance:
         self._errors.clear()
         self._past.clear()
         self._fast_past.clear()
+        self._front.clear()
         self._cusum = 0.0
         self._fast_hits = 0
 
@@ -422,6 +471,7 @@ class Balance:
             offtake=_mean([glance.offtake for glance in past]),
             linepack=linepack,
             pressures=pressures,
+            offtakes=outlets,
             unsure_m3h=unsure,
             rise_kpa=rise_kpa,
         )
@@ -474,11 +524,11 @@ class Balance:
             self._fast_hits = 0
             return []
         load = np.array([self._profile(from_ms(now_ms)), sums.inlet])
-        error = sums.unexplained - float(load @ self._learned.state)
+        expected = float(load @ self._learned.state)
+        error = sums.unexplained - expected
+        self._front.append(Front(error=error, expected=expected, pressures=sums.pressures, offtakes=sums.offtakes))
         reference = max(self._flow, SMALLEST_FLOW_M3H)
         known = np.isfinite(self._baseline)
-        fresh = np.isnan(self._now_pressure)
-        self._now_pressure = np.where(fresh, sums.pressures, 0.5 * (self._now_pressure + sums.pressures))
         share = error / reference
         with np.errstate(invalid="ignore"):
             fallen = bool(np.any(sums.pressures < (1 - RUPTURE_FALL) * self._baseline))
@@ -526,10 +576,9 @@ class Balance:
             return
         weight = max(1 / (self._learned_steps + 1), 1 / 200)
         self._flow += weight * (sums.inlet - self._flow)
-        fresh = np.isnan(self._baseline)
-        self._baseline = np.where(fresh, sums.pressures, self._baseline)
-        known = np.isfinite(sums.pressures)
-        self._baseline[known] += max(weight, 0.02) * (sums.pressures[known] - self._baseline[known])
+        self._baseline = _moved(self._baseline, sums.pressures, max(weight, 0.02))
+        self._offtakes_before = _moved(self._offtakes_before, sums.offtakes, max(weight, 0.02))
+        self._expected_before += max(weight, 0.02) * (float(load @ self._learned.state) - self._expected_before)
         self._learned_steps += 1
         self._learned.drift(STEP_MS / 3.6e6)
         # The filter thinks errors independent; they are not, so each counts for less.
@@ -569,3 +618,21 @@ class Balance:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+def _moved(usual: Floats, seen: Floats, weight: float) -> Floats:
+    """`usual` moved towards what is seen, where something is seen."""
+    target = np.where(np.isnan(usual), seen, usual + weight * (seen - usual))
+    return np.where(np.isfinite(seen), target, usual)
+
+
+def _mean_known(rows: Sequence[Floats], *, like: Floats) -> Floats:
+    """The mean of each column's known values; NaN where there is none."""
+    known = np.isfinite(rows).reshape(-1, len(like))
+    total = np.where(known, np.reshape(rows, (-1, len(like))), 0.0).sum(axis=0)
+    count = known.sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _known(points: Sequence[int], values: Floats) -> dict[int, float]:
+    return {point: float(value) for point, value in zip(points, values, strict=True) if np.isfinite(value)}

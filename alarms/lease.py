@@ -27,6 +27,10 @@ class Lease:
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self.zones: set[str] = set()
 
+    def want(self, zones: Sequence[str]) -> None:
+        """From now on try for these zones."""
+        self._wanted = list(zones)
+
     async def renew(self) -> set[str]:
         """Try for every zone not held; returns those won. Raises psycopg.OperationalError."""
         fresh = self._connection is None or self._connection.closed

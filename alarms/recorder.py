@@ -50,7 +50,7 @@ class Recorder:
     ) -> None:
         self._pool = pool
         self._publish = publish
-        self._surroundings = surroundings
+        self.surroundings = surroundings
         self._waiting: deque[Transition] = deque(maxlen=UNRECORDED_LIMIT)
         self._turn = asyncio.Lock()
         self.away = False
@@ -124,7 +124,7 @@ class Recorder:
                 self._pool.connection() as connection,
                 connection.pipeline(),
             ):
-                said = await record.transitions(connection, found, self._surroundings)
+                said = await record.transitions(connection, found, self.surroundings)
         except AWAY as error:
             self._note_away(error)
             return False

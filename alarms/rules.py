@@ -268,6 +268,19 @@ class Evaluator:
             self.active[row] = active
             self.last_ms[row] = at_ms
 
+    def adopt(self, former: Evaluator) -> None:
+        """Take over the state of every condition that the former evaluator judged too."""
+        both = [(row, former.index[key]) for key, row in self.index.items() if key in former.index]
+        if not both:
+            return
+        row, was = np.array(both, np.int64).T
+        for name in ("active", "seen", "last_ms", "_pending_ms"):
+            getattr(self, name)[row] = getattr(former, name)[was]
+        falling = self._fall[row] & former._fall[was]
+        ring, before = self._ring_of[row[falling]], former._ring_of[was[falling]]
+        for name in ("_ring_ms", "_ring_value", "_ring_next"):
+            getattr(self, name)[ring] = getattr(former, name)[before]
+
     def evaluate(self, frames: FrameBatch) -> list[Transition]:
         """Judge frames in any order; returns what changed, in order of time for each condition."""
         found: list[Transition] = []
@@ -373,6 +386,16 @@ class Presence:
         """Take over what the alarm table says of a condition."""
         if key in self.index:
             self.active[self.index[key]] = active
+
+    def adopt(self, former: Presence) -> None:
+        """Take over what was heard of the blocks and gateways that are still known."""
+        for key, row in self.index.items():
+            if key in former.index:
+                self.active[row] = former.active[former.index[key]]
+        heard = dict(zip(former._blocks.tolist(), former._heard_s.tolist(), strict=True))
+        for row, block in enumerate(self._blocks.tolist()):
+            self._heard_s[row] = heard.get(block, self._heard_s[row])
+        self._offline_since = {g: since for g, since in former._offline_since.items() if g in self._gateways}
 
     def heard(self, frames: FrameBatch, now_s: float) -> None:
         """Live frames came in."""

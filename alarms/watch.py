@@ -7,8 +7,9 @@ clock nor network, so a service, a test and a replay drive it alike.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -99,6 +100,35 @@ class Watch:
             found += balance.frames(batch)
         return found
 
+    def metered_otherwise(self, former: Watch) -> set[str]:
+        """The zones whose balance has other meters than in the watch of an earlier registry."""
+        return {
+            zone
+            for zone, balance in self.balances.items()
+            if zone not in former.balances or former.balances[zone].meters != balance.meters
+        }
+
+    def teach(self, zones: set[str], batch: FrameBatch) -> None:
+        """Let the balances of these zones learn from frames; what they find is not told."""
+        for zone in zones:
+            self.balances[zone].frames(batch)
+
+    def adopt(self, former: Watch) -> None:
+        """Go on where the watch of an earlier registry stopped, for all that stayed the same.
+
+        The balances that still have the same meters are moved here, so the former watch is of no use any more.
+        """
+        otherwise = self.metered_otherwise(former)
+        self.points.adopt(former.points)
+        self.presence.adopt(former.presence)
+        for zone in set(self.balances) & set(former.balances):
+            before = former.balances[zone]
+            if zone in otherwise:
+                self.balances[zone].restore_from(before)
+            else:
+                before.judge_by(self.balances[zone])
+                self.balances[zone] = before
+
     def restore(self, key: str, *, active: bool, at_ms: int) -> None:
         """Take over what the alarm table says of a condition."""
         self.points.restore(key, active=active, at_ms=at_ms)
@@ -126,11 +156,17 @@ class Watch:
         """By zone the leaks that stand; not ruptures, whose pressures soon tell nothing any more about their place."""
         return {zone: leak for zone, balance in self.balances.items() if (leak := balance.standing_leak()) is not None}
 
+    def search(self, zone: str) -> Callable[..., list[dict[str, Any]]]:
+        """A search for the place of a zone's leak, by what is known now; see `Locator.rank`.
+
+        It takes a good part of a second and may run in a thread, but not two of them at a time.
+        """
+        return partial(self._locators[zone].rank, self.balances[zone].traces())
+
     def place(self, condition: Condition) -> list[dict[str, Any]]:
         """Where the cause of a condition probably is."""
         if condition.rule.test in (Test.LEAK, Test.RUPTURE):
-            balance = self.balances[condition.zone]
-            return self._locators[condition.zone].rank(balance.pressure_drops(), balance.missing_m3h)
+            return self.search(condition.zone)()
         regulator = self._regulator.get(condition.device or "")
         if regulator is not None:
             return [{"element": "regulator", "id": regulator, "probability": 1.0}]
