@@ -42,6 +42,8 @@ class View {
   target = $state.raw<Target | null>(null);
   /** The alarm the keyboard stands on. */
   alarmId = $state<number | null>(null);
+  /** The alarm that is being put aside. */
+  shelving = $state<number | null>(null);
   searching = $state(false);
   keys = $state(false);
   mapAsTable = $state(false);

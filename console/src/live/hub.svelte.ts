@@ -84,6 +84,7 @@ export class Hub {
   alarmsOfIncident: Map<number, Alarm[]> = $derived(Map.groupBy(this.alarms, (alarm) => alarm.incident_id));
   unacknowledged: Alarm[] = $derived(this.alarms.filter((alarm) => !alarm.acknowledged && !alarm.shelved_until));
   mayOperate: boolean = $derived(this.session !== null && this.session.role !== "viewer");
+  maySupervise: boolean = $derived(this.session?.role === "supervisor" || this.session?.role === "administrator");
   /** How many points have a current, good or uncertain value. */
   current: number = $derived.by(() => {
     let current = 0;
@@ -164,6 +165,16 @@ export class Hub {
   async acknowledge(alarms: Alarm[]): Promise<void> {
     await this.client.acknowledge(alarms.map((alarm) => alarm.id));
     this.want("alarms", "incidents");
+  }
+
+  async shelve(alarm: Alarm, untilMs: number, reason: string): Promise<void> {
+    await this.client.shelve(alarm.id, { until: new Date(untilMs).toISOString(), reason });
+    this.want("alarms");
+  }
+
+  async unshelve(alarm: Alarm): Promise<void> {
+    await this.client.unshelve(alarm.id);
+    this.want("alarms");
   }
 
   /** Fetch lists again soon, several wishes at once. */

@@ -2,6 +2,7 @@
 
 import type {
   Alarm,
+  Amendment,
   ErrorBody,
   Incident,
   JournalEntry,
@@ -9,13 +10,16 @@ import type {
   NoticeDetail,
   Notice,
   Point,
+  Restoration,
   Rule,
   Session,
+  Shelving,
   Simulation,
   Status,
   Ticket,
   TicketDetail,
   Trend,
+  Withdrawal,
   ZoneStatus,
 } from "./types";
 
@@ -81,6 +85,30 @@ export class Client {
 
   acknowledge(alarmIds: number[]): Promise<{ acknowledged: number[] }> {
     return this.ask("POST", "/alarms/acknowledge", { alarm_ids: alarmIds });
+  }
+
+  shelve(alarm: number, shelving: Shelving): Promise<void> {
+    return this.ask("POST", `/alarms/${alarm}/shelve`, shelving);
+  }
+
+  unshelve(alarm: number): Promise<void> {
+    return this.ask("POST", `/alarms/${alarm}/unshelve`);
+  }
+
+  amend(notice: number, amendment: Amendment): Promise<NoticeDetail> {
+    return this.ask("POST", `/notices/${notice}/amend`, amendment);
+  }
+
+  restore(notice: number, restoration: Restoration): Promise<NoticeDetail> {
+    return this.ask("POST", `/notices/${notice}/restore`, restoration);
+  }
+
+  withdraw(notice: number, withdrawal: Withdrawal): Promise<NoticeDetail> {
+    return this.ask("POST", `/notices/${notice}/withdraw`, withdrawal);
+  }
+
+  closeNotice(notice: number): Promise<NoticeDetail> {
+    return this.ask("POST", `/notices/${notice}/close`);
   }
 
   step(ticket: number, step: string, note: string, body: Record<string, unknown> = {}): Promise<unknown> {

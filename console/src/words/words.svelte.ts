@@ -2,6 +2,7 @@
 
 import { en, type Words } from "./en";
 import { zh } from "./zh";
+import { fieldOf, momentOf } from "./zoned";
 
 export type Language = "en" | "zh";
 
@@ -18,6 +19,7 @@ export type CodeGroup =
   | "ticketStep"
   | "urgency"
   | "noticeState"
+  | "noticeChange"
   | "customerClass"
   | "sensitivity"
   | "journal"
@@ -73,6 +75,16 @@ class Speech {
 
   date(when: string | number): string {
     return dateFormat("day", this.locale, this.timeZone).format(new Date(when));
+  }
+
+  /** A moment for a form's field of type datetime-local, by the plant's clock. */
+  field(ms: number): string {
+    return fieldOf(ms, this.timeZone);
+  }
+
+  /** The moment such a field means, in ms; NaN if it is empty. */
+  moment(field: string): number {
+    return momentOf(field, this.timeZone);
   }
 
   /** A length of time in its largest sensible unit. */
