@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from gashub.embedded.broker import EmbeddedBroker
 from gashub.embedded.postgres import EmbeddedPostgres
 from gashub.errors import InvalidValue, NotFound
 from gashub.quality import GOOD, HISTORICAL
+from gashub.registry import Block, Device, Point, Quantity, Registry, Role
 from gashub.topics import Source
 from gashub.topics import alarms as alarms_topic
 from gashub.wire import Header, Lane, encode
@@ -309,3 +311,48 @@ async def test_shelving_needs_a_reason_and_an_end_and_ends_by_itself(town: Town)
         town.publish({4: 0.0})
         await town.until(lambda: "incident_closed" in town.kinds())
     assert town.kinds()[2:] == ["alarm_shelved", "alarm_returned", "alarm_unshelved", "alarm_closed", "incident_closed"]
+
+
+def _with_another_station(zone: str) -> Registry:
+    """The plant's registry, and a second regulator station's RTU in block 6."""
+    known = registry(zone)
+    return replace(
+        known,
+        devices=[*known.devices, Device(id="rtu-2", gateway=f"gw-{zone}", station="drs-1", profile="any")],
+        blocks=[*known.blocks, Block(id=6, device="rtu-2", name="main", scan_s=2.0)],
+        points=[
+            *known.points,
+            Point(id=6 * 8 + 4, tag="rtu-2/slam_shut", quantity=Quantity.STATE, role=Role.SLAM_SHUT),
+        ],
+    )
+
+
+async def test_a_device_registered_while_the_service_runs_is_judged_and_what_stood_stands(town: Town) -> None:
+    async with serving(town):
+        town.publish({4: 1.0})
+        await town.until(lambda: "alarm_raised" in town.kinds())
+        with psycopg.connect(town.dsn) as connection:
+            plants_on_disk.store(connection, network(town.zone), _with_another_station(town.zone), at=datetime.now(UTC))
+
+        def judged() -> bool:
+            town.publish({4: 1.0}, block=6)
+            return len(town.query("SELECT 1 FROM alarm")) == 2
+
+        await town.until(judged)
+        town.publish({4: 0.0})
+        await town.until(lambda: "alarm_returned" in town.kinds())
+    assert town.query("SELECT condition, active FROM alarm ORDER BY id") == [
+        (f"slam_shut_closed:{1 * 8 + 4}", False),
+        (f"slam_shut_closed:{6 * 8 + 4}", True),
+    ]
+    assert town.kinds().count("alarm_raised") == 2
+
+
+async def test_alarms_of_a_point_that_is_no_longer_registered_return(town: Town) -> None:
+    async with serving(town):
+        town.publish({4: 1.0})
+        await town.until(lambda: "alarm_raised" in town.kinds())
+        with psycopg.connect(town.dsn) as connection:
+            connection.execute("DELETE FROM point WHERE tag = 'rtu-1/slam_shut'")
+            connection.execute("UPDATE registry_version SET version = version + 1")
+        await town.until(lambda: "alarm_returned" in town.kinds())
