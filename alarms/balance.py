@@ -103,7 +103,7 @@ class Traces:
     """What a leak or rupture shows at the front of time, for finding its place.
 
     `drops_kpa`: by how much each pressure point fell, by its id. `offtakes_m3h`: what each live meter takes, likewise,
-    now and before anything was suspected; `unmetered_m3h` is what is expected of the others. `sudden`: a rupture.
+    now and before anything was suspected; `unmetered_m3h` is what is expected of the others.
     """
 
     drops_kpa: Mapping[int, float]
@@ -112,7 +112,6 @@ class Traces:
     offtakes_before_m3h: Mapping[int, float]
     unmetered_m3h: float
     unmetered_before_m3h: float
-    sudden: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -387,7 +386,6 @@ class Balance:
             offtakes_before_m3h=_known(self.meters.outlets, self._offtakes_before),
             unmetered_m3h=_mean([step.expected for step in front]) if front else self._expected_before,
             unmetered_before_m3h=self._expected_before,
-            sudden=sudden,
         )
 
     def frames(self, batch: FrameBatch) -> list[Transition]:

@@ -112,7 +112,7 @@ class Locator:
         self._ends = model.ends(self._pipes)
         self._tried = self._spread_out()
         self._nearest = self._nearest_tried()
-        self._capacity_m3h = sum(r.capacity_m3h_std for r in model.network.regulators if r.zone == zone)
+        self._capacity_m3h = sum(r.capacity_m3h_std for r in model.network.regulators if r.zone == zone) or np.inf
         worth = np.array([pipe.length_m * pipe.inner_diameter_mm**3 for pipe in self._pipes])
         self._worth: Floats = worth / worth.sum() if len(worth) else worth
 
@@ -226,7 +226,7 @@ class Locator:
     ) -> Floats:
         """How far each observed pressure falls for the leak at each tried junction [kPa]; NaN where that is unknown."""
         fall = np.full((len(observers), len(self._tried)), np.nan)
-        torn = traces.sudden and traces.lost_m3h > RUPTURE_OF_CAPACITY * self._capacity_m3h
+        torn = traces.lost_m3h > RUPTURE_OF_CAPACITY * self._capacity_m3h
         dt_s = RUPTURE_AGE_S if torn else STEADY
         for k, tried in enumerate(self._tried):
             if given_up():

@@ -19,7 +19,7 @@ from .inbox import Delivery
 from .record import Place
 from .rules import Test, Transition
 
-SEARCH_S: Final = 2.0
+SEARCH_S: Final = 1.5
 
 Search = Callable[..., Place]
 
@@ -50,7 +50,7 @@ class Searches:
         return [t for t in found if t.condition.zone not in self.held], sorted(fresh)
 
     async def find(self, zone: str, search: Search) -> Place:
-        """Run a search, for at most two seconds of its own."""
+        """Run a search, for at most a second and a half of its own."""
         self.found[zone] = await asyncio.get_running_loop().run_in_executor(self._thread, _bounded, search)
         return self.found[zone]
 
