@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from psycopg import AsyncConnection, sql
@@ -20,6 +20,7 @@ from .notices import Version, tell, write_version
 from .steps import NOTE_LIMIT, Need, Standing, State, Step, apply
 from .tickets import record_step
 
+_LONGEST: Final = timedelta(days=366)
 _STAMP: Final[Mapping[Step, str]] = {
     Step.ON_SITE: "on_site_at",
     Step.MADE_SAFE: "made_safe_at",
@@ -88,12 +89,12 @@ async def notice_amend(
 ) -> queries.NoticeDetail:
     """Say anew what an issued notice says, with a reason, and where given a new expected end.
 
-    Raises NotFound, NotAllowed, Conflict if the notice is not issued, InvalidValue for an end in the past.
+    Raises NotFound, NotAllowed, Conflict if the notice is not issued, InvalidValue for an end in the past or over a year away.
     """
     _check_role("amending a notice", role)
     _check_reason(reason)
-    if expected_end_at is not None and (expected_end_at.tzinfo is None or expected_end_at <= now):
-        raise InvalidValue("expected_end_at: needs a time to come, with its zone")
+    if expected_end_at is not None:
+        _check_to_come("expected_end_at", expected_end_at, now)
     async with connection.transaction():
         row = await _locked(connection, "notice", notice_id)
         _check_state(row, "amending the notice", "issued")
@@ -179,6 +180,11 @@ def _known_step(name: str) -> Step:
 def _check_role(what: str, role: str, least: Role = Role.OPERATOR) -> None:
     if not Role(role).is_at_least(least):
         raise NotAllowed(what, f"role {least}")
+
+
+def _check_to_come(what: str, moment: datetime, now: datetime) -> None:
+    if moment.tzinfo is None or not now < moment <= now + _LONGEST:
+        raise InvalidValue(f"{what}: needs a time to come, with its zone, within {_LONGEST.days} days")
 
 
 def _check_reason(reason: str) -> None:

@@ -195,11 +195,19 @@ def _direct(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler of its own for a signal."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
 def test_waiting_ends_with_a_signal_and_then_all_stop(tmp_path: Path, other: Callable[..., Other], number: int) -> None:
     parent = other(GROUP + WAIT, str(tmp_path), str(ROOT))
     parent.said()
     processes = children(parent.process.pid)
+    eventually(lambda: catches(parent.process.pid, signal.SIGHUP))  # the last it prepares for, once it waits
     parent.process.send_signal(number)
     assert parent.said() == signal.Signals(number).name
     assert parent.process.wait(20) == 0
