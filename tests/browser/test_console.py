@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,39 @@ def test_an_alarm_is_shelved_with_a_reason_and_taken_back_by_keys(page: Page) ->
     expect(alarm).to_have_attribute("data-state", "unacknowledged")  # it still stands, and is announced anew
     page.keyboard.press("a")
     expect(alarm).to_have_attribute("data-state", "acknowledged")
+
+
+def test_an_unacknowledged_emergency_calls_until_it_is_silenced(page: Page, hub: Hub) -> None:
+    page.add_init_script(
+        "const start = OscillatorNode.prototype.start; window.tones = 0;"
+        "OscillatorNode.prototype.start = function (...when) { window.tones += 1; start.apply(this, when); };"
+    )
+    page.reload()
+    alarm = page.locator("[data-testid=alarm-row][data-rule=slam_shut_closed]")
+    page.get_by_test_id("sound-switch").click()
+    page.wait_for_function("window.tones === 4")
+    announce_anew(page, hub, str(alarm.get_attribute("data-alarm")))
+    page.get_by_test_id("sound-silence").wait_for()
+    page.wait_for_function("window.tones >= 8")
+    assert serious(page) == []
+    page.keyboard.press("m")
+    expect(page.get_by_test_id("sound-silence")).to_have_count(0)
+    expect(alarm).to_have_attribute("data-state", "unacknowledged")
+    alarm.get_by_test_id("alarm-acknowledge").click()
+    expect(alarm).to_have_attribute("data-state", "acknowledged")
+    page.get_by_test_id("sound-switch").click()
+    expect(page.get_by_test_id("sound-switch")).to_have_attribute("data-state", "off")
+
+
+def announce_anew(page: Page, hub: Hub, alarm: str) -> None:
+    """Shelve a standing alarm and take it back: it is then unacknowledged."""
+    api = f"{hub.url}api/v1"
+    headers = {"X-CSRF-Token": page.request.get(f"{api}/session").json()["csrf_token"]}
+    hub_time = datetime.fromisoformat(page.request.get(f"{api}/status").json()["hub_time"])
+    shelving = {"until": (hub_time + timedelta(hours=1)).isoformat(), "reason": "to be announced anew"}
+    for action, data in (("shelve", shelving), ("unshelve", None)):
+        answer = page.request.post(f"{api}/alarms/{alarm}/{action}", data=data, headers=headers)
+        assert answer.ok, answer.text()
 
 
 def test_a_notice_is_amended_with_a_later_end_and_its_old_text_stays(page: Page) -> None:

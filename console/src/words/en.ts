@@ -5,6 +5,14 @@ const words = {
   title: "Gas dispatch",
   language: { switch: "中文", label: "Switch to Chinese" },
   theme: { dark: "Dark", light: "Light", label: "Light or dark" },
+  sound: {
+    label: "A call sounds while an emergency stands unacknowledged",
+    on: "Sound on",
+    off: "Sound off",
+    blocked: "Sound blocked",
+    test: "Test",
+    silence: "Silence",
+  },
   clock: {
     hub: "Hub time",
     server: "Server",
@@ -214,7 +222,7 @@ const words = {
     restoreNone: "Choose at least one service point.",
     withdraw: "Withdraw",
     withdrawMeans: (customers: string) =>
-      `Tells ${customers} customers that their supply is not interrupted after all. It cannot be taken back.`,
+      `The last version of the text tells the ${customers} that their supply is not interrupted after all. It cannot be taken back.`,
     closeNotice: "Close notice",
     closeMeans: "Everybody has gas again. The notice leaves the list; it can still be read.",
     done: {
@@ -275,6 +283,7 @@ const words = {
     move: "next, previous line",
     acknowledge: "acknowledge",
     shelve: "shelve, take back",
+    silence: "silence the call",
     enter: "open",
     search: "search",
     back: "close what is open",

@@ -4,6 +4,14 @@ export const zh: Words = {
   title: "燃气调度",
   language: { switch: "English", label: "切换为英文" },
   theme: { dark: "深色", light: "浅色", label: "浅色或深色" },
+  sound: {
+    label: "有未确认的紧急报警时发出提示音",
+    on: "声音 开",
+    off: "声音 关",
+    blocked: "声音被浏览器阻止",
+    test: "试听",
+    silence: "消音",
+  },
   clock: {
     hub: "系统时间",
     server: "服务器",
@@ -208,7 +216,7 @@ export const zh: Words = {
     restoreMeansAll: (n) => `将记录最后 ${n} 个用气点已逐户安全检查并恢复供气，通知随即改为“已恢复供气”。`,
     restoreNone: "请至少选择一个用气点。",
     withdraw: "撤回",
-    withdrawMeans: (customers) => `将告知 ${customers} 户用户：供气不会中断。撤回后不可恢复。`,
+    withdrawMeans: (customers) => `最后一版正文将告知 ${customers} 户用户：供气不会中断。撤回后不可恢复。`,
     closeNotice: "关闭通知",
     closeMeans: "所有用户均已恢复供气。通知将移出列表，仍可查阅。",
     done: {
@@ -269,6 +277,7 @@ export const zh: Words = {
     move: "下一行、上一行",
     acknowledge: "确认报警",
     shelve: "搁置、取消搁置",
+    silence: "消音",
     enter: "打开",
     search: "搜索",
     back: "关闭当前内容",
