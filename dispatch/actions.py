@@ -89,7 +89,8 @@ async def notice_amend(
 ) -> queries.NoticeDetail:
     """Say anew what an issued notice says, with a reason, and where given a new expected end.
 
-    Raises NotFound, NotAllowed, Conflict if the notice is not issued, InvalidValue for an end in the past or over a year away.
+    Raises NotFound, NotAllowed, Conflict if the notice is not issued, InvalidValue for an end in the past or over a
+    year away.
     """
     _check_role("amending a notice", role)
     _check_reason(reason)
