@@ -53,7 +53,9 @@ NEAR_SPREAD: Final = 0.7
 LOAD_OF_MEAN: Final = 1.3
 HOURS_A_YEAR: Final = 8_760
 RUPTURE_OF_CAPACITY: Final = 0.5
-RUPTURE_AGE_S: Final = 12.0
+RUPTURE_AGE_S: Final = 9.0
+RUPTURE_ERROR: Final = 0.2
+RUPTURE_SPREAD: Final = 0.2
 
 
 def never() -> bool:
@@ -202,8 +204,18 @@ class Locator:
             response = self._response(hydraulics, now, solution, observers, traces, given_up)
             if np.isfinite(response).any():
                 changed: Floats = (earlier.pressure_kpa_gauge - solution.pressure_kpa_gauge)[observers]
-                return changed, Pattern(response=response, noise_kpa=NOISE_KPA, error=MODEL_ERROR, spread=SIZE_SPREAD)
+                torn = self._torn(traces)
+                return changed, Pattern(
+                    response=response,
+                    noise_kpa=NOISE_KPA,
+                    error=RUPTURE_ERROR if torn else MODEL_ERROR,
+                    spread=RUPTURE_SPREAD if torn else SIZE_SPREAD,
+                )
         return np.zeros(len(observers)), self._nearness(observers, traces.lost_m3h)
+
+    def _torn(self, traces: Traces) -> bool:
+        """Whether more is lost than can be for long."""
+        return traces.lost_m3h > RUPTURE_OF_CAPACITY * self._capacity_m3h
 
     def _demand(self, offtakes_m3h: Mapping[int, float], unmetered_m3h: float) -> Floats:
         """What is taken at each junction: measured, expected, and in other zones as usual."""
@@ -226,8 +238,7 @@ class Locator:
     ) -> Floats:
         """How far each observed pressure falls for the leak at each tried junction [kPa]; NaN where that is unknown."""
         fall = np.full((len(observers), len(self._tried)), np.nan)
-        torn = traces.lost_m3h > RUPTURE_OF_CAPACITY * self._capacity_m3h
-        dt_s = RUPTURE_AGE_S if torn else STEADY
+        dt_s = RUPTURE_AGE_S if self._torn(traces) else STEADY
         for k, tried in enumerate(self._tried):
             if given_up():
                 break

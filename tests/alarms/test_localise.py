@@ -100,11 +100,10 @@ def test_the_leak_of_the_shipped_scenario_is_placed_exactly_in_its_section(story
     assert story.right({"east": main}, size_m3h=80.0) == [True]
 
 
-def test_torn_central_mains_are_mostly_placed_in_their_sections(story: Story) -> None:
+def test_torn_central_mains_are_placed_in_their_sections(story: Story) -> None:
     places = Places(story.town.network, story.town.registry)
     right = story.right({zone: places.pick("central_main", zone).id for zone in ZONES}, torn=True)
-    assert len(right) == 4
-    assert sum(right) >= 3
+    assert right == [True] * 4
 
 
 def test_the_candidates_of_one_section_stand_together_and_the_likeliest_section_comes_first(story: Story) -> None:
