@@ -26,7 +26,7 @@ def main() -> int:
     language = os.environ.get("GASHUB_LANGUAGE", "en")
     target = ROOT / "docs" / "images" / "console.png"
     with tempfile.TemporaryDirectory(prefix="gashub-") as directory:
-        stack = Stack(StackOptions(data_dir=Path(directory), scenario="slam-shut-closes"), lambda what: None)
+        stack = Stack(StackOptions(data_dir=Path(directory)), lambda what: None)
         with stack, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=find(), args=ARGUMENTS)
             page = browser.new_page(viewport={"width": 1600, "height": 900}, locale=language)
@@ -34,8 +34,13 @@ def main() -> int:
             page.get_by_test_id("login-username").fill("admin")
             page.get_by_test_id("login-password").fill(stack.admin_password_file.read_text().strip())
             page.get_by_test_id("login-submit").click()
-            page.get_by_test_id("notice-row").first.click(timeout=120_000)
-            page.wait_for_timeout(2_000)
+            page.wait_for_timeout(90_000)  # until every zone has a balance to show
+            page.get_by_test_id("sim-open").click()
+            page.get_by_test_id("sim-scenario-slam-shut-closes").click()
+            page.keyboard.press("Escape")
+            page.get_by_test_id("notice-row").get_by_role("button").first.click(timeout=120_000)
+            page.get_by_test_id("notice-show-area").click()
+            page.wait_for_timeout(3_000)
             page.screenshot(path=target)
             browser.close()
     sys.stdout.write(f"{target.relative_to(ROOT)}\n")
