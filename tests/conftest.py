@@ -30,7 +30,7 @@ _numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slow ones first, so that two workers end together."""
+    """The slow ones first, so that the workers end together."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
