@@ -84,9 +84,9 @@ class IngestSection(_Section):
 
     worker: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,40}$")] = "1"
     zones: tuple[str, ...] = ()
-    batch_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+    batch_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 25_000
     batch_age_s: Annotated[float, Field(gt=0, le=10)] = 0.1
-    window_messages: Annotated[int, Field(ge=1, le=60_000)] = 1_000
+    window_messages: Annotated[int, Field(ge=1, le=60_000)] = 2_000
     future_limit_s: Annotated[float, Field(ge=0)] = 300.0
     oldest_days: Annotated[int, Field(ge=1)] = 400
     retention_days: Annotated[int, Field(ge=1)] = 3_660
