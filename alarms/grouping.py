@@ -30,6 +30,9 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
+PLACED_BY_SEARCH: Final = frozenset({Kind.LEAK, Kind.RUPTURE})
+"""Incidents whose place is found from pressures; any other's is where its first alarm stands."""
+
 _OVER: Final = {"outlet_pressure_high_high", "outlet_pressure_high"}
 _LOST: Final = {"outlet_pressure_low_low", "outlet_pressure_low", "network_pressure_low_low", "network_pressure_low"}
 _SLAM: Final = "slam_shut_closed"

@@ -21,7 +21,7 @@ from psycopg.types.json import Jsonb
 from gashub import journal
 from gashub.frames import from_ms
 
-from .grouping import groups, judge, place_of
+from .grouping import PLACED_BY_SEARCH, groups, judge, place_of
 from .lifecycle import Event, Standing, closed, step
 from .rules import Condition, Priority, Transition
 from .statements import statement
@@ -345,10 +345,14 @@ async def _close_incident(connection: Connection, incident: int, *, at: datetime
 async def place(
     connection: Connection, group: str, candidates: Place, *, zone: str, at: datetime
 ) -> list[Announcement]:
-    """Better knowledge of where an open incident's cause is; told only if the first candidate is another now."""
+    """Better knowledge of where an open incident's cause is; told only if the first candidate is another now.
+
+    Only leaks and ruptures are placed by search: an imbalance that follows a closed slam-shut says nothing about where
+    the slam-shut stands.
+    """
     await lock_zones(connection, [zone])
     incident = await _open_incident(connection, [group])
-    if incident is None or not candidates:
+    if incident is None or not candidates or incident.kind not in PLACED_BY_SEARCH:
         return []
     await connection.execute("UPDATE incident SET place = %s WHERE id = %s", (Jsonb(candidates), incident.id))
     if incident.place and (incident.place[0]["element"], incident.place[0]["id"]) == (
