@@ -21,7 +21,7 @@ CASES = {
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", CASES)
 def test_a_fault_becomes_one_ticket_and_the_right_notice(name: str, tmp_path: Path) -> None:
-    outcome: Outcome = play(find(name), source=name, data_dir=tmp_path, speed=30, seed=1, quiet=True)
+    outcome: Outcome = play(find(name), source=name, data_dir=tmp_path, speed=15, seed=1, quiet=True)
     assert outcome.problems == []
     assert outcome.incidents == 1
     assert outcome.tickets == CASES[name]["ticket"]
