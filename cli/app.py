@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 
 from gashub.errors import HubError
@@ -44,6 +46,8 @@ def check(config: Annotated[Path, typer.Argument(help="hub.toml")]) -> None:
 
 def main() -> None:
     """Run the command; errors of the hub's own are told in their words and end with exit code 2."""
+    # A person reads this; what services have to say stands in their log files.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     try:
         app()
     except HubError as error:
